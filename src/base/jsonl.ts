@@ -1,4 +1,5 @@
 // JSON lines, read one at a time with their line numbers and a limit on length.
+import { isUtf8 } from 'node:buffer';
 import { createReadStream } from 'node:fs';
 import { CupelError } from './errors.ts';
 
@@ -8,6 +9,8 @@ export interface JsonLine {
   text: string;
   /** The line was cut at the limit. */
   tooLong: boolean;
+  /** The line holds bytes that are no UTF-8; `text` has U+FFFD in their place. */
+  invalidUtf8: boolean;
 }
 
 /** Yields the lines of a UTF-8 file (`\n` or `\r\n`, byte-order mark dropped); memory is bounded by `maxBytes` a line. */
@@ -17,8 +20,11 @@ export async function* readLines(path: string, maxBytes = 16 << 20): AsyncGenera
   let size = 0;
   let tooLong = false;
   const take = (): JsonLine => {
-    const text = Buffer.concat(pending).toString('utf8').replace(/\r$/, '');
-    const result = { line: ++line, text: line === 1 ? text.replace(/^\uFEFF/, '') : text, tooLong };
+    const bytes = Buffer.concat(pending);
+    const whole = bytes.toString('utf8').replace(/\r$/, '');
+    const text = ++line === 1 ? whole.replace(/^\uFEFF/, '') : whole;
+    // a line cut at the limit may end within a character
+    const result = { line, text, tooLong, invalidUtf8: !tooLong && !isUtf8(bytes) };
     pending = [];
     size = 0;
     tooLong = false;
