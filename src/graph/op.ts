@@ -1,0 +1,128 @@
+// What an op is: one record with its shape rule, gradient rule, ONNX form and reference implementation.
+import type { Builder } from './builder.ts';
+import type { Node, Shape, Value, ValueType } from './node.ts';
+import type { Tensor } from './tensor.ts';
+
+type None = Record<never, never>;
+/** A weight in int8: q [K,N] and a float32 scale [N] for each column. */
+export interface Int8Weight {
+  readonly q: Value;
+  readonly scale: Value;
+}
+
+type Axes = { readonly axes: readonly number[]; readonly keep: boolean };
+
+/** The attributes of every op. Adding a line here makes the compiler ask for the record in `ops/table.ts`. */
+export interface OpAttributes {
+  // element by element, with broadcasting
+  add: None;
+  sub: None;
+  mul: None;
+  div: None;
+  /** x * by */
+  scale: { readonly by: number };
+  /** x + by */
+  offset: { readonly by: number };
+  abs: None;
+  exp: None;
+  tanh: None;
+  sigmoid: None;
+  silu: None;
+  siluGradient: None;
+  geluTanh: None;
+  geluTanhGradient: None;
+  equal: None;
+  lessOrEqual: None;
+  and: None;
+  or: None;
+  not: None;
+  /** (condition, a, b): a where the condition holds, b elsewhere */
+  where: None;
+  // sums over axes
+  reduceSum: Axes;
+  reduceMean: Axes;
+  reduceMax: Axes;
+  // arrangement
+  reshape: { readonly shape: Shape };
+  transpose: { readonly order: readonly number[] };
+  concat: { readonly axis: number };
+  split: { readonly axis: number; readonly sizes: readonly number[] };
+  slice: { readonly axis: number; readonly start: number; readonly size: number };
+  /** Zeros before and after along one axis. */
+  pad: { readonly axis: number; readonly before: number; readonly after: number };
+  /** (x, like): x broadcast to the shape of like */
+  expandLike: None;
+  /** Zeros of the shape of x. */
+  zerosLike: None;
+  /** int64 0..n-1 for the size n of one axis of x. */
+  iota: { readonly axis: number };
+  cast: { readonly to: 'float32' | 'int64' };
+  // products
+  matmul: { readonly transA: boolean; readonly transB: boolean; readonly alpha: number };
+  /** (x, q, scale): x @ (q * scale) with int8 weights and a scale per row of x; see ops/int8.ts */
+  int8MatMul: { readonly transposed: Int8Weight | null };
+  // normalisation and attention
+  rmsNorm: { readonly epsilon: number };
+  rmsNormGradient: { readonly epsilon: number };
+  softmax: None;
+  softmaxGradient: None;
+  /** (x [B,H,S,d], positions [B,S], cos [P,d/2], sin [P,d/2]) */
+  rope: { readonly interleaved: boolean };
+  // tables
+  /** (table [R,D], rows [...]): table rows, [...,D] */
+  gather: None;
+  /** (updates [...,D], rows [...], like [R,D]): zeros like `like` plus the updates at their rows */
+  scatterAdd: None;
+  // loss
+  /** (logits [A,V], targets [A]): negative log likelihood [A], log probabilities [A,V] */
+  crossEntropy: None;
+  crossEntropyGradient: None;
+}
+
+export type OpName = keyof OpAttributes;
+
+/** An attribute of an ONNX node. */
+export type OnnxAttribute =
+  | { readonly int: number }
+  | { readonly float: number }
+  | { readonly ints: readonly number[] }
+  | { readonly string: string };
+
+/** Where an op writes its ONNX form. Inputs and outputs are names; `''` leaves an optional one out. */
+export interface OnnxWriter {
+  node(
+    type: string,
+    inputs: readonly string[],
+    outputs: readonly string[],
+    attributes?: Readonly<Record<string, OnnxAttribute>>,
+    domain?: '' | 'com.microsoft',
+  ): void;
+  /** A fresh name for an intermediate result. */
+  temporary(): string;
+  /** Small constants, shared by value. `dims` defaults to a vector. */
+  int64(values: readonly number[], dims?: readonly number[]): string;
+  float32(values: readonly number[], dims?: readonly number[]): string;
+}
+
+/**
+ * Returns the gradient of each input given that of each output (`null`: the output does not influence the loss).
+ * `needs[i]` says whether input i's gradient is wanted; where it is not, `null` saves work.
+ */
+export type GradientRule<K extends OpName> = (
+  b: Builder,
+  node: Node<K>,
+  outputGradients: readonly (Value | null)[],
+  needs: readonly boolean[],
+) => readonly (Value | null)[];
+
+export interface OpRecord<K extends OpName> {
+  /** Types of the outputs. @throws CupelError when the inputs do not fit */
+  readonly shape: (inputs: readonly Value[], attributes: OpAttributes[K]) => readonly ValueType[];
+  /** `null`: has none, by decision (integer ops, gradients of gradients). */
+  readonly gradient: GradientRule<K> | null;
+  readonly onnx: (node: Node<K>, writer: OnnxWriter) => void;
+  /** Slow and readable; the oracle of every other runtime. */
+  readonly reference: (inputs: readonly Tensor[], attributes: OpAttributes[K]) => readonly Tensor[];
+}
+
+export type OpTable = { readonly [K in OpName]: OpRecord<K> };

@@ -1,0 +1,64 @@
+// Tensors with data: what goes into a runtime and comes out of it.
+import type { DType, TensorData } from './node.ts';
+
+export interface Tensor {
+  readonly dtype: DType;
+  readonly shape: readonly number[];
+  readonly data: TensorData;
+}
+
+const ARRAYS = {
+  float32: Float32Array,
+  int8: Int8Array,
+  uint8: Uint8Array,
+  int32: Int32Array,
+  int64: BigInt64Array,
+  bool: Uint8Array,
+} as const;
+
+/** Bytes of one element. */
+export function bytesOf(dtype: DType): number {
+  return ARRAYS[dtype].BYTES_PER_ELEMENT;
+}
+
+/** The number of elements of a shape. */
+export function sizeOf(shape: readonly number[]): number {
+  return shape.reduce((product, dim) => product * dim, 1);
+}
+
+/** A tensor of zeros. */
+export function zeros(dtype: DType, shape: readonly number[]): Tensor {
+  return { dtype, shape, data: new ARRAYS[dtype](sizeOf(shape)) };
+}
+
+/** A float32 tensor; data that is a Float32Array is not copied. */
+export function float32(shape: readonly number[], data: ArrayLike<number>): Tensor {
+  return { dtype: 'float32', shape, data: data instanceof Float32Array ? data : Float32Array.from(data) };
+}
+
+/** An int64 tensor from numbers. */
+export function int64(shape: readonly number[], data: Iterable<number>): Tensor {
+  return { dtype: 'int64', shape, data: BigInt64Array.from(data, BigInt) };
+}
+
+/** An int8 tensor; data that is an Int8Array is not copied. */
+export function int8(shape: readonly number[], data: ArrayLike<number>): Tensor {
+  return { dtype: 'int8', shape, data: data instanceof Int8Array ? data : Int8Array.from(data) };
+}
+
+/** A bool tensor, one byte an element. */
+export function bool(shape: readonly number[], data: ArrayLike<boolean>): Tensor {
+  return { dtype: 'bool', shape, data: Uint8Array.from(data, Number) };
+}
+
+/** The data of a float32 tensor. */
+export function floats(tensor: Tensor): Float32Array {
+  return tensor.data as Float32Array;
+}
+
+/** Row-major strides of a shape. */
+export function stridesOf(shape: readonly number[]): number[] {
+  const strides = new Array<number>(shape.length).fill(1);
+  for (let axis = shape.length - 2; axis >= 0; axis--) strides[axis] = strides[axis + 1] * shape[axis + 1];
+  return strides;
+}
