@@ -1,0 +1,98 @@
+import { describe, expect, test } from 'vitest';
+import { Random } from '../base/random.ts';
+import { PADDING_SEGMENT, PREFIX_SEGMENT, packBatch, packShape, placements, placeOnce } from './packing.ts';
+import { groupByPrefix } from './prefix.ts';
+import type { Sample } from './sample.ts';
+
+/** Conversations of two jobs with their own long system prompts, and one with none. */
+function mixed(): Sample[] {
+  const random = new Random(3);
+  const draw = (n: number) => Array.from({ length: n }, () => 100 + random.below(50));
+  const sample = (prompt: number[]): Sample => {
+    const ids = [...prompt, ...draw(3 + random.below(10)), 7, 8, 9];
+    return { ids: Int32Array.from(ids), lossFrom: ids.length - 3 };
+  };
+  const first = [1, ...draw(40)];
+  const second = [1, ...draw(30)];
+  return [...Array.from({ length: 20 }, (_, i) => sample(i % 2 ? first : second)), sample([1, 2])];
+}
+
+describe('prefix groups', () => {
+  test('two jobs become two groups with their whole prompts, the odd one stands alone', () => {
+    const samples = mixed();
+    const groups = groupByPrefix(samples, 128);
+    expect(groups.map((group) => group.prefix.length).sort((a, b) => a - b)).toEqual([1, 31, 41]);
+    expect(groups.flatMap((group) => group.members).sort((a, b) => a - b)).toEqual(samples.map((_, i) => i));
+    for (const { prefix, members } of groups) {
+      for (const index of members) expect(samples[index].ids.slice(0, prefix.length)).toEqual(prefix);
+    }
+  });
+
+  test('identical prompts leave the token that predicts the answer outside the prefix', () => {
+    const ids = Int32Array.from([1, 2, 3, 4, 5]);
+    const [group] = groupByPrefix(
+      Array.from({ length: 4 }, () => ({ ids, lossFrom: 3 })),
+      64,
+    );
+    expect(group.prefix).toEqual(ids.slice(0, 2));
+  });
+
+  test('a prefix shared by few is not worth a batch of its own', () => {
+    const samples = mixed().slice(0, 2);
+    expect(groupByPrefix(samples, 4096)).toHaveLength(1);
+  });
+});
+
+describe('packed batches', () => {
+  const samples = mixed();
+  const groups = groupByPrefix(samples, 64);
+  const shape = packShape(samples, groups, 64);
+
+  test('every conversation keeps its tokens and positions, and predicts exactly its answer', () => {
+    for (const placement of placeOnce(samples, groups, shape)) {
+      const batch = packBatch(samples, groups, shape, placement, 'token');
+      batch.members.forEach((index, number) => {
+        const at = [...batch.segments.keys()].filter((i) => batch.segments[i] === number + 1);
+        const prefix = [...batch.segments.keys()].filter((i) => batch.segments[i] === PREFIX_SEGMENT);
+        const ids = [...prefix, ...at].map((i) => batch.ids[i]);
+        expect(ids).toEqual([...samples[index].ids]);
+        expect([...prefix, ...at].map((i) => batch.positions[i])).toEqual(ids.map((_, i) => i));
+        const targets = [...batch.lossAt.keys()]
+          .filter((i) => at.includes(batch.lossAt[i]))
+          .map((i) => batch.targets[i]);
+        expect(targets).toEqual([...samples[index].ids.slice(samples[index].lossFrom)]);
+      });
+      expect(batch.weights.reduce((a, b) => a + b)).toBeCloseTo(1, 5);
+      expect(batch.tokens).toBe(batch.segments.filter((segment) => segment !== PADDING_SEGMENT).length);
+    }
+  });
+
+  test('validation sees every sample once', () => {
+    const seen = placeOnce(samples, groups, shape).flatMap((placement) => placement.rows.flat());
+    expect(seen.sort((a, b) => a - b)).toEqual(samples.map((_, i) => i));
+  });
+
+  test('the stream is a function of the seed, and serves all samples equally', () => {
+    const take = (seed: number, n: number) => {
+      const stream = placements(samples, groups, shape, seed);
+      return Array.from({ length: n }, () => stream.next().value);
+    };
+    expect(take(1, 30)).toEqual(take(1, 30));
+    expect(take(1, 30)).not.toEqual(take(2, 30));
+    const counts = new Array<number>(samples.length).fill(0);
+    for (const placement of take(1, 60)) for (const index of placement.rows.flat()) counts[index]++;
+    const large = groups[0].members.map((index) => counts[index]);
+    expect(Math.max(...large) - Math.min(...large)).toBeLessThanOrEqual(2);
+  });
+
+  test('answers weigh alike by conversation', () => {
+    const two: Sample[] = [
+      { ids: Int32Array.from([1, 2, 3, 4, 5, 6]), lossFrom: 2 },
+      { ids: Int32Array.from([1, 9, 3]), lossFrom: 2 },
+    ];
+    const one = groupByPrefix(two, 64);
+    const [placement] = placeOnce(two, one, packShape(two, one, 64));
+    const { weights } = packBatch(two, one, packShape(two, one, 64), placement, 'conversation');
+    expect([...weights].sort()).toEqual([0.125, 0.125, 0.125, 0.125, 0.5]);
+  });
+});

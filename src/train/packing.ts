@@ -1,0 +1,183 @@
+// Packs conversations into batches of one shape: a shared prefix, then rows that hold several conversations each.
+import { Random } from '../base/random.ts';
+import type { PrefixGroup } from './prefix.ts';
+import type { Sample } from './sample.ts';
+
+/** Static shape of every batch: P prefix tokens, then B rows of S tokens; T = P + B*S tokens in all. */
+export interface PackShape {
+  /** P */
+  readonly prefix: number;
+  /** B */
+  readonly rows: number;
+  /** S */
+  readonly length: number;
+}
+
+/** Segment of prefix tokens: all conversations of the batch attend to it. */
+export const PREFIX_SEGMENT = 0;
+/** Segment of padding: attended by nothing that counts. Conversations are numbered from 1. */
+export const PADDING_SEGMENT = -1;
+
+/** One packed batch. Flat arrays of T entries: the prefix, then row after row. */
+export interface Batch {
+  readonly ids: Int32Array;
+  readonly positions: Int32Array;
+  readonly segments: Int32Array;
+  /** A flat positions whose next token is predicted, those tokens, and their weights. */
+  readonly lossAt: Int32Array;
+  readonly targets: Int32Array;
+  readonly weights: Float32Array;
+  /** Samples in the batch, by index. */
+  readonly members: readonly number[];
+  /** Tokens that are not padding, the prefix counted once. */
+  readonly tokens: number;
+}
+
+/** How the answer tokens of a batch share the loss: each token alike, or each conversation alike. */
+export type LossWeighting = 'token' | 'conversation';
+
+/** The shape that serves all samples: rows as long as the longest suffix, about `batchTokens` tokens in rows. */
+export function packShape(samples: readonly Sample[], groups: readonly PrefixGroup[], batchTokens: number): PackShape {
+  let longest = 1;
+  let total = 0;
+  for (const { prefix, members } of groups) {
+    for (const index of members) {
+      const suffix = samples[index].ids.length - prefix.length;
+      longest = Math.max(longest, suffix);
+      total += suffix;
+    }
+  }
+  const length = Math.ceil(Math.max(longest, Math.min(64, total)) / 16) * 16;
+  const wanted = Math.min(batchTokens, total);
+  return {
+    prefix: groups.reduce((most, group) => Math.max(most, group.prefix.length), 0),
+    rows: Math.max(1, Math.round(wanted / length)),
+    length,
+  };
+}
+
+/** Which samples share a batch, and in which row each stands. */
+export interface Placement {
+  readonly group: number;
+  /** Sample indices, row by row. */
+  readonly rows: readonly (readonly number[])[];
+}
+
+/** Samples looked at before a batch is closed with some room left. */
+const LOOKAHEAD = 24;
+
+/**
+ * An endless, seeded stream of placements, epoch after epoch, each sample once an epoch. What does not fill a batch at the
+ * end of an epoch waits for the next one. The stream after n placements depends on the seed and n only.
+ */
+export function* placements(
+  samples: readonly Sample[],
+  groups: readonly PrefixGroup[],
+  shape: PackShape,
+  seed: number,
+): Generator<Placement> {
+  const random = new Random(seed);
+  const waiting: number[][] = groups.map(() => []);
+  for (;;) {
+    const epoch: Placement[] = [];
+    groups.forEach(({ prefix, members }, group) => {
+      waiting[group].push(...random.shuffle([...members]));
+      const sizes = (index: number) => samples[index].ids.length - prefix.length;
+      for (;;) {
+        const filled = fillRows(waiting[group], sizes, shape);
+        if (!filled.full) break;
+        waiting[group] = filled.rest;
+        epoch.push({ group, rows: filled.rows });
+      }
+    });
+    yield* random.shuffle(epoch);
+  }
+}
+
+/** Every sample once, in order, the last placements partly filled: for validation. */
+export function placeOnce(samples: readonly Sample[], groups: readonly PrefixGroup[], shape: PackShape): Placement[] {
+  return groups.flatMap(({ prefix, members }, group) => {
+    const result: Placement[] = [];
+    let rest: readonly number[] = members;
+    while (rest.length > 0) {
+      const filled = fillRows(rest, (index) => samples[index].ids.length - prefix.length, shape);
+      result.push({ group, rows: filled.rows });
+      rest = filled.rest;
+    }
+    return result;
+  });
+}
+
+/** Best fit of samples, in order, into the rows of one batch. `full`: further samples were waiting that did not fit. */
+function fillRows(queue: readonly number[], size: (index: number) => number, shape: PackShape) {
+  const rows: number[][] = Array.from({ length: shape.rows }, () => []);
+  const room = new Array<number>(shape.rows).fill(shape.length);
+  const rest: number[] = [];
+  let at = 0;
+  for (; at < queue.length && rest.length < LOOKAHEAD; at++) {
+    const need = size(queue[at]);
+    let best = -1;
+    for (let row = 0; row < shape.rows; row++) {
+      if (room[row] >= need && (best < 0 || room[row] < room[best])) best = row;
+    }
+    if (best < 0) {
+      rest.push(queue[at]);
+      continue;
+    }
+    rows[best].push(queue[at]);
+    room[best] -= need;
+  }
+  const full = rest.length > 0;
+  return { rows, rest: rest.concat(queue.slice(at)), full };
+}
+
+/** Writes a placement out as arrays. The weights of a batch sum to 1. */
+export function packBatch(
+  samples: readonly Sample[],
+  groups: readonly PrefixGroup[],
+  shape: PackShape,
+  placement: Placement,
+  weighting: LossWeighting,
+): Batch {
+  const { prefix } = groups[placement.group];
+  const size = shape.prefix + shape.rows * shape.length;
+  const ids = new Int32Array(size);
+  const positions = new Int32Array(size);
+  const segments = new Int32Array(size).fill(PADDING_SEGMENT);
+  ids.set(prefix);
+  segments.fill(PREFIX_SEGMENT, 0, prefix.length);
+  for (let i = 0; i < prefix.length; i++) positions[i] = i;
+  const lossAt: number[] = [];
+  const targets: number[] = [];
+  const weights: number[] = [];
+  let segment = PREFIX_SEGMENT;
+  let tokens = prefix.length;
+  placement.rows.forEach((row, number) => {
+    let at = shape.prefix + number * shape.length;
+    for (const index of row) {
+      const sample = samples[index];
+      segment++;
+      tokens += sample.ids.length - prefix.length;
+      for (let position = prefix.length; position < sample.ids.length; position++, at++) {
+        ids[at] = sample.ids[position];
+        positions[at] = position;
+        segments[at] = segment;
+        if (position + 1 < sample.lossFrom || position + 1 >= sample.ids.length) continue;
+        lossAt.push(at);
+        targets.push(sample.ids[position + 1]);
+        weights.push(weighting === 'token' ? 1 : 1 / (sample.ids.length - sample.lossFrom));
+      }
+    }
+  });
+  const sum = weights.reduce((total, weight) => total + weight, 0);
+  return {
+    ids,
+    positions,
+    segments,
+    lossAt: Int32Array.from(lossAt),
+    targets: Int32Array.from(targets),
+    weights: Float32Array.from(weights, (weight) => weight / sum),
+    members: placement.rows.flat(),
+    tokens,
+  };
+}
