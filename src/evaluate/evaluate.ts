@@ -1,0 +1,227 @@
+// The evaluate stage: the student answers the held-out items, and both it and its teacher are scored on the same ones.
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { writeFileDurably } from '../base/durable.ts';
+import { CupelError } from '../base/errors.ts';
+import { readJsonl, toJsonl } from '../base/jsonl.ts';
+import { type Progress, silent } from '../base/progress.ts';
+import type { Completer } from '../chat/completer.ts';
+import { type Example, messageText, promptOf } from '../chat/messages.ts';
+import { type Answer, answerAll, busySeconds } from './answers.ts';
+import { type Basis, basisOf, expectedAnswer, rightAnswer } from './expected.ts';
+import { type Quality, qualityOf } from './quality.ts';
+import { chooseScorer, type ScorerName, scorers } from './scorers/registry.ts';
+import type { Score, ScoreAnswer } from './scorers/scorer.ts';
+import { type Confusion, confusionsOf, fieldMeans, type Slice, slicesOf } from './slices.ts';
+import { quantile } from './statistics/bootstrap.ts';
+import { type CountTokens, type TeacherTokens, teacherTokens } from './tokens.ts';
+
+/** Raise when the same answers give other facts. */
+export const EVALUATE_VERSION = 1;
+
+export interface EvaluateOptions {
+  /** `auto` or a scorer's name. */
+  scorer: string;
+  /** Most tokens of an answer; 0: twice the longest answer of the training rows, and 16 more. */
+  maxTokens: number;
+  resamples: number;
+  seed: number;
+  /** JSON: an answer counts only if all of its fields are right. */
+  requireAllFields: boolean;
+}
+
+export const EVALUATE_DEFAULTS: EvaluateOptions = {
+  scorer: 'auto',
+  maxTokens: 0,
+  resamples: 10_000,
+  seed: 1,
+  requireAllFields: false,
+};
+
+export interface EvaluateRun {
+  /** Folder with test.jsonl, and train.jsonl and calibration.jsonl where there are any. */
+  dataset: string;
+  completer: Completer;
+  /** The student's tokenizer, without special tokens. */
+  countTokens: CountTokens;
+  options?: Partial<EvaluateOptions>;
+  folder: string;
+  progress?: Progress;
+  signal?: AbortSignal;
+}
+
+/** A line of scores.jsonl. */
+export interface ScoredItem {
+  id: string;
+  line: number;
+  /** What was asked last, cut at 2,000 characters. */
+  asked: string;
+  expected: string;
+  student: string;
+  teacher: string;
+  studentScore: number;
+  teacherScore: number;
+  fields?: Record<string, number>;
+  label?: Score['label'];
+  tags?: Record<string, string>;
+  error?: string;
+}
+
+export interface EvaluateFacts extends Record<string, unknown> {
+  scorer: ScorerName;
+  scorerDescription: string;
+  basis: Basis;
+  quality: Quality;
+  /** Measured while answering with `concurrency` requests in flight. */
+  speed: {
+    concurrency: number;
+    busySeconds: number;
+    requestsPerSecond: number;
+    outputTokensPerSecond: number;
+    secondsP50: number;
+    secondsP95: number;
+  };
+  student: {
+    name: string;
+    requests: number;
+    promptTokens: number;
+    cachedTokens: number;
+    completionTokens: number;
+    /** Answers cut at the token limit, and requests that failed; both are scored as they are. */
+    truncated: number;
+    failed: number;
+    maxTokens: number;
+  };
+  /** Of the test rows. */
+  teacher: TeacherTokens[];
+  fields: Record<string, number>;
+  confusions: Confusion[];
+  slices: Slice[];
+  notes: string[];
+}
+
+/**
+ * Writes answers.jsonl (as answers come; a rerun goes on from there) and scores.jsonl (one line for each scored item).
+ * @throws CupelError when there is no test file, no item could be answered, or the scorer is unknown
+ */
+export async function evaluate(run: EvaluateRun): Promise<EvaluateFacts> {
+  const options = { ...EVALUATE_DEFAULTS, ...run.options };
+  const test = await readSplit(run.dataset, 'test');
+  if (!test) throw noTest(run.dataset);
+  const seen = [
+    ...((await readSplit(run.dataset, 'train')) ?? []),
+    ...((await readSplit(run.dataset, 'calibration')) ?? []),
+  ];
+  const basis = basisOf(test);
+  const right = [...seen, ...test].map((example) => rightAnswer(example, basis)).filter((text) => text !== undefined);
+  const scorer = chooseScorer(options.scorer, right);
+  const maxTokens = options.maxTokens || answerLimit(seen, run.countTokens);
+  const answers = await answerAll({
+    completer: run.completer,
+    examples: test,
+    maxTokens: () => maxTokens,
+    file: join(run.folder, 'answers.jsonl'),
+    progress: run.progress ?? silent,
+    signal: run.signal,
+  });
+  const items = scoreItems(test, answers, basis, scorers[scorer].prepare(right, options));
+  writeFileDurably(join(run.folder, 'scores.jsonl'), toJsonl(items));
+  const pairs = items.map((item) => ({ student: item.studentScore, teacher: item.teacherScore }));
+  const facts: EvaluateFacts = {
+    scorer,
+    scorerDescription: scorers[scorer].description,
+    basis,
+    quality: qualityOf(pairs, options),
+    speed: speedOf(answers, run.completer.concurrency),
+    student: studentOf(run.completer.name, answers, maxTokens),
+    teacher: teacherTokens(test, run.countTokens),
+    fields: fieldMeans(items),
+    confusions: confusionsOf(items),
+    slices: slicesOf(items),
+    notes: [],
+  };
+  facts.notes = notesFor(facts, test, items.length);
+  return facts;
+}
+
+async function readSplit(folder: string, name: string): Promise<Example[] | undefined> {
+  const file = join(folder, `${name}.jsonl`);
+  return existsSync(file) ? readJsonl<Example>(file) : undefined;
+}
+
+/** An answer longer than twice the longest one learned from is a failure to stop, not an answer. */
+function answerLimit(seen: readonly Example[], count: CountTokens): number {
+  const longest = seen.map((example) => expectedAnswer(example)).reduce((a, b) => (b.length > a.length ? b : a), '');
+  return longest === '' ? 512 : Math.max(32, 2 * count(longest) + 16);
+}
+
+function scoreItems(test: Example[], answers: Answer[], basis: Basis, score: ScoreAnswer): ScoredItem[] {
+  return test.flatMap((example, i) => {
+    const expected = rightAnswer(example, basis);
+    if (expected === undefined) return [];
+    const { text, error } = answers[i];
+    const teacher = expectedAnswer(example);
+    const { score: studentScore, fields, label } = score(text, expected);
+    const teacherScore = basis === 'teacher' ? 1 : score(teacher, expected).score;
+    const asked = messageText(promptOf(example).at(-1)!).slice(0, 2000);
+    const { id, line, tags } = example;
+    return [
+      { id, line, asked, expected, student: text, teacher, studentScore, teacherScore, fields, label, tags, error },
+    ];
+  });
+}
+
+function speedOf(answers: Answer[], concurrency: number): EvaluateFacts['speed'] {
+  const done = answers.filter((answer) => answer.error === undefined);
+  const busy = busySeconds(done);
+  const times = done.map((answer) => answer.seconds).sort((a, b) => a - b);
+  const tokens = done.reduce((sum, answer) => sum + answer.completionTokens, 0);
+  return {
+    concurrency,
+    busySeconds: busy,
+    requestsPerSecond: busy > 0 ? done.length / busy : 0,
+    outputTokensPerSecond: busy > 0 ? tokens / busy : 0,
+    secondsP50: times.length > 0 ? quantile(times, 0.5) : 0,
+    secondsP95: times.length > 0 ? quantile(times, 0.95) : 0,
+  };
+}
+
+function studentOf(name: string, answers: Answer[], maxTokens: number): EvaluateFacts['student'] {
+  const total = (pick: (answer: Answer) => number) => answers.reduce((sum, answer) => sum + pick(answer), 0);
+  return {
+    name,
+    requests: answers.length,
+    promptTokens: total((answer) => answer.promptTokens),
+    cachedTokens: total((answer) => answer.cachedTokens ?? 0),
+    completionTokens: total((answer) => answer.completionTokens),
+    truncated: total((answer) => Number(answer.finishReason === 'length')),
+    failed: total((answer) => Number(answer.error !== undefined)),
+    maxTokens,
+  };
+}
+
+function notesFor(facts: EvaluateFacts, test: Example[], scored: number): string[] {
+  const { basis, student } = facts;
+  const known = test.filter((example) => example.reference !== undefined).length;
+  return [
+    basis === 'teacher' &&
+      "the student is scored against the teacher's answers, so the teacher's quality is 1 by definition",
+    basis === 'teacher' &&
+      known > 0 &&
+      `only ${known} of ${test.length} test rows have a reference: references were not used`,
+    scored < test.length && `${test.length - scored} test rows without a reference were not scored`,
+    student.truncated > 0 &&
+      `${student.truncated} answers were cut at ${student.maxTokens} tokens (from the longest training answer, or --max-tokens)`,
+    student.failed > 0 && `${student.failed} conversations could not be answered and count as wrong`,
+    facts.teacher.some((sum) => sum.estimated) &&
+      "the rows have no usage: the teacher's tokens are an estimate, counted with the student's tokenizer",
+  ].filter((note) => note !== false);
+}
+
+function noTest(folder: string): CupelError {
+  return new CupelError('the dataset has no test.jsonl', {
+    place: { file: folder },
+    remedy: 'give the folder that `cupel import` made',
+    exitCode: 2,
+  });
+}

@@ -1,0 +1,28 @@
+// All scorers by name; the first that suits the expected answers is chosen.
+import { CupelError } from '../../base/errors.ts';
+import { exact } from './exact.ts';
+import { json } from './json.ts';
+import { label } from './label.ts';
+import type { Scorer } from './scorer.ts';
+
+export type ScorerName = 'json' | 'label' | 'exact';
+
+/** In the order in which they are tried. */
+export const scorers: { [N in ScorerName]: Scorer } = { json, label, exact };
+
+export function isScorerName(name: string): name is ScorerName {
+  return Object.hasOwn(scorers, name);
+}
+
+/** @throws CupelError for an unknown name */
+export function chooseScorer(name: string, expected: readonly string[]): ScorerName {
+  if (name !== 'auto' && isScorerName(name)) return name;
+  const names = Object.keys(scorers) as ScorerName[];
+  if (name === 'auto')
+    return names.find((candidate) => expected.length > 0 && scorers[candidate].suits(expected)) ?? 'exact';
+  throw new CupelError(`there is no scorer "${name}"`, {
+    place: { field: '--scorer' },
+    remedy: `choose one of: auto, ${names.join(', ')}`,
+    exitCode: 2,
+  });
+}
