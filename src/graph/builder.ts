@@ -130,9 +130,14 @@ export class Builder {
   softmax = (x: Value) => this.#one('softmax', [x], NONE);
   /** Rotary position embedding of x [B,H,S,d] (Su et al., 2021); cos and sin are [P,d/2]. */
   rope = (x: Value, positions: Value, cos: Value, sin: Value, interleaved = false) =>
-    this.#one('rope', [x, positions, cos, sin], { interleaved });
+    this.#one('rope', [x, positions, cos, sin], { interleaved, inverse: false });
+  /** Attention with grouped key/value heads (Ainslie et al., 2023): q [B,H,S,d], k and v [B,G,T,*], mask [B,1,S,T] added. */
+  attention = (q: Value, k: Value, v: Value, mask: Value, scale: number) =>
+    this.emit('attention', [q, k, v, mask], { scale })[0];
   /** Rows of table [R,D]: [...rows, D]. */
   gather = (table: Value, rows: Value) => this.#one('gather', [table, rows], NONE);
+  /** (updates [...,D], rows [...]): zeros like `like` [R,D] plus the updates at their rows. */
+  scatterAdd = (updates: Value, rows: Value, like: Value) => this.#one('scatterAdd', [updates, rows, like], NONE);
   /** -log softmax(logits)[target] for each row of logits [A,V] with targets [A]. */
   crossEntropy = (logits: Value, targets: Value) => this.emit('crossEntropy', [logits, targets], NONE)[0];
 

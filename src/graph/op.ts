@@ -1,7 +1,7 @@
 // What an op is: one record with its shape rule, gradient rule, ONNX form and reference implementation.
 import type { Builder } from './builder.ts';
 import type { Node, Shape, Value, ValueType } from './node.ts';
-import type { Tensor } from './tensor.ts';
+import type { Doubles } from './tensor.ts';
 
 type None = Record<never, never>;
 /** A weight in int8: q [K,N] and a float32 scale [N] for each column. */
@@ -65,9 +65,12 @@ export interface OpAttributes {
   rmsNorm: { readonly epsilon: number };
   rmsNormGradient: { readonly epsilon: number };
   softmax: None;
+  /** (softmax, its gradient) */
   softmaxGradient: None;
+  /** (q [B,H,S,d], k [B,G,T,d], v [B,G,T,e], mask [B,1,S,T] added to the scores): result [B,H,S,e], probabilities [B,G,H/G*S,T] */
+  attention: { readonly scale: number };
   /** (x [B,H,S,d], positions [B,S], cos [P,d/2], sin [P,d/2]) */
-  rope: { readonly interleaved: boolean };
+  rope: { readonly interleaved: boolean; readonly inverse: boolean };
   // tables
   /** (table [R,D], rows [...]): table rows, [...,D] */
   gather: None;
@@ -121,8 +124,13 @@ export interface OpRecord<K extends OpName> {
   /** `null`: has none, by decision (integer ops, gradients of gradients). */
   readonly gradient: GradientRule<K> | null;
   readonly onnx: (node: Node<K>, writer: OnnxWriter) => void;
-  /** Slow and readable; the oracle of every other runtime. */
-  readonly reference: (inputs: readonly Tensor[], attributes: OpAttributes[K]) => readonly Tensor[];
+  /** Slow, readable and in double precision; the oracle of every other runtime. */
+  readonly reference: (
+    inputs: readonly Doubles[],
+    attributes: OpAttributes[K],
+    /** The sizes of a shape at this run. */
+    sizes: (shape: Shape) => readonly number[],
+  ) => readonly Doubles[];
 }
 
 export type OpTable = { readonly [K in OpName]: OpRecord<K> };

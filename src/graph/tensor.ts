@@ -7,6 +7,12 @@ export interface Tensor {
   readonly data: TensorData;
 }
 
+/** A tensor of any dtype as the reference implementations see it. */
+export interface Doubles {
+  readonly shape: readonly number[];
+  readonly data: Float64Array;
+}
+
 const ARRAYS = {
   float32: Float32Array,
   int8: Int8Array,
@@ -61,4 +67,15 @@ export function stridesOf(shape: readonly number[]): number[] {
   const strides = new Array<number>(shape.length).fill(1);
   for (let axis = shape.length - 2; axis >= 0; axis--) strides[axis] = strides[axis + 1] * shape[axis + 1];
   return strides;
+}
+
+/** The same numbers in double precision (int64 beyond 2^53 would round). */
+export function toDoubles(tensor: Tensor): Doubles {
+  return { shape: tensor.shape, data: Float64Array.from(tensor.data as ArrayLike<number | bigint>, Number) };
+}
+
+/** Numbers rounded to a dtype. */
+export function fromDoubles({ shape, data }: Doubles, dtype: DType): Tensor {
+  if (dtype === 'int64') return int64(shape, data);
+  return { dtype, shape, data: ARRAYS[dtype].from(data) };
 }

@@ -1,0 +1,185 @@
+// At least one case for every op, for the tests that hold gradients and ONNX forms to the reference implementations.
+import { Random } from '../../base/random.ts';
+import type { Builder } from '../builder.ts';
+import type { Value } from '../node.ts';
+import type { OpName } from '../op.ts';
+import { bool, float32, int8, int64, sizeOf, type Tensor } from '../tensor.ts';
+
+export interface OpCase {
+  readonly inputs: Readonly<Record<string, Tensor>>;
+  readonly build: (b: Builder, inputs: Readonly<Record<string, Value>>) => readonly Value[];
+  /** Largest difference allowed between ONNX Runtime and the reference; default 1e-5. */
+  readonly tolerance?: number;
+}
+
+const random = new Random(7);
+const normal = (...shape: number[]) =>
+  float32(
+    shape,
+    Array.from({ length: sizeOf(shape) }, () => random.normal()),
+  );
+const positive = (...shape: number[]) =>
+  float32(
+    shape,
+    Array.from({ length: sizeOf(shape) }, () => 0.5 + random.next()),
+  );
+const below = (bound: number, ...shape: number[]) =>
+  int64(
+    shape,
+    Array.from({ length: sizeOf(shape) }, () => random.below(bound)),
+  );
+const coins = (...shape: number[]) =>
+  bool(
+    shape,
+    Array.from({ length: sizeOf(shape) }, () => random.next() < 0.5),
+  );
+/** Multiples of 1/127 up to 1: what quantisation leaves as it is. */
+const levels = (...shape: number[]) => {
+  const data = Float32Array.from({ length: sizeOf(shape) }, () => (random.below(255) - 127) / 127);
+  for (let row = 0; row < data.length; row += shape.at(-1)!) [data[row], data[row + 1]] = [1, -1];
+  return float32(shape, data);
+};
+const bytes = (...shape: number[]) =>
+  int8(
+    shape,
+    Array.from({ length: sizeOf(shape) }, () => random.below(127) - 63),
+  );
+
+const pair = { a: normal(2, 3, 4), b: normal(3, 1) };
+const flags = { a: coins(2, 3), b: coins(3) };
+const counts = { a: below(3, 2, 3), b: below(3, 3) };
+const matrix = { x: normal(3, 4) };
+const cube = { x: normal(2, 3, 4) };
+const turns = { x: normal(2, 3, 4, 6), positions: below(8, 2, 4), cos: normal(8, 3), sin: normal(8, 3) };
+const heads = { q: normal(2, 4, 3, 5), k: normal(2, 2, 6, 5), v: normal(2, 2, 6, 3), mask: normal(2, 1, 3, 6) };
+const even = { q: normal(2, 3, 4, 5), k: normal(2, 3, 4, 5), v: normal(2, 3, 4, 5), mask: normal(2, 1, 4, 4) };
+const one = (x: Value) => [x];
+
+export const CASES: { readonly [K in OpName]: readonly OpCase[] } = {
+  add: [{ inputs: pair, build: (g, { a, b }) => one(g.add(a, b)) }],
+  sub: [{ inputs: pair, build: (g, { a, b }) => one(g.sub(a, b)) }],
+  mul: [{ inputs: pair, build: (g, { a, b }) => one(g.mul(a, b)) }],
+  div: [{ inputs: { a: normal(2, 3), b: positive(3) }, build: (g, { a, b }) => one(g.div(a, b)) }],
+  scale: [{ inputs: matrix, build: (g, { x }) => one(g.scale(x, -2.5)) }],
+  offset: [{ inputs: matrix, build: (g, { x }) => one(g.offset(x, 1.5)) }],
+  abs: [{ inputs: matrix, build: (g, { x }) => one(g.abs(x)) }],
+  exp: [{ inputs: matrix, build: (g, { x }) => one(g.exp(x)) }],
+  tanh: [{ inputs: matrix, build: (g, { x }) => one(g.tanh(x)) }],
+  sigmoid: [{ inputs: matrix, build: (g, { x }) => one(g.sigmoid(x)) }],
+  silu: [{ inputs: matrix, build: (g, { x }) => one(g.silu(x)) }],
+  siluGradient: [
+    { inputs: { x: normal(3, 4), dy: normal(3, 4) }, build: (g, { x, dy }) => g.emit('siluGradient', [x, dy], {}) },
+  ],
+  geluTanh: [{ inputs: matrix, build: (g, { x }) => one(g.geluTanh(x)) }],
+  geluTanhGradient: [
+    { inputs: { x: normal(3, 4), dy: normal(3, 4) }, build: (g, { x, dy }) => g.emit('geluTanhGradient', [x, dy], {}) },
+  ],
+  equal: [{ inputs: counts, build: (g, { a, b }) => one(g.equal(a, b)) }],
+  lessOrEqual: [{ inputs: counts, build: (g, { a, b }) => one(g.lessOrEqual(a, b)) }],
+  and: [{ inputs: flags, build: (g, { a, b }) => one(g.and(a, b)) }],
+  or: [{ inputs: flags, build: (g, { a, b }) => one(g.or(a, b)) }],
+  not: [{ inputs: flags, build: (g, { a }) => one(g.not(a)) }],
+  where: [
+    {
+      inputs: { c: coins(2, 3), a: normal(3), b: normal(2, 1) },
+      build: (g, { c, a, b }) => one(g.where(c, a, b)),
+    },
+  ],
+  cast: [
+    { inputs: { x: below(9, 2, 3) }, build: (g, { x }) => one(g.cast(x, 'float32')) },
+    { inputs: matrix, build: (g, { x }) => one(g.mul(x, g.cast(x, 'float32'))) },
+  ],
+  reduceSum: [
+    { inputs: cube, build: (g, { x }) => one(g.reduceSum(x, [0, -1])) },
+    { inputs: cube, build: (g, { x }) => one(g.reduceSum(x, [1], true)) },
+  ],
+  reduceMean: [
+    { inputs: cube, build: (g, { x }) => one(g.reduceMean(x, [0, 2])) },
+    { inputs: cube, build: (g, { x }) => one(g.reduceMean(x, [-1], true)) },
+  ],
+  reduceMax: [{ inputs: cube, build: (g, { x }) => one(g.reduceMax(x, [1])) }],
+  reshape: [{ inputs: cube, build: (g, { x }) => one(g.reshape(x, [6, 2, 2])) }],
+  transpose: [{ inputs: cube, build: (g, { x }) => one(g.transpose(x, [2, 0, 1])) }],
+  concat: [{ inputs: { a: normal(2, 3), b: normal(2, 1) }, build: (g, { a, b }) => one(g.concat([a, b, a], 1)) }],
+  split: [
+    { inputs: matrix, build: (g, { x }) => g.split(x, 1, [1, 3]) },
+    { inputs: matrix, build: (g, { x }) => one(g.split(x, 0, [1, 1, 1])[1]) },
+  ],
+  slice: [{ inputs: cube, build: (g, { x }) => one(g.slice(x, 1, 1, 2)) }],
+  pad: [{ inputs: cube, build: (g, { x }) => one(g.pad(x, 1, 2, 1)) }],
+  expandLike: [
+    { inputs: { x: normal(3, 1), like: normal(2, 3, 4) }, build: (g, { x, like }) => one(g.expandLike(x, like)) },
+  ],
+  zerosLike: [{ inputs: matrix, build: (g, { x }) => one(g.zerosLike(x)) }],
+  iota: [{ inputs: matrix, build: (g, { x }) => one(g.iota(x, 1)) }],
+  matmul: [
+    { inputs: { a: normal(2, 3, 4), b: normal(4, 5) }, build: (g, { a, b }) => one(g.matmul(a, b)) },
+    {
+      inputs: { a: normal(2, 3, 4), b: normal(5, 4) },
+      build: (g, { a, b }) => one(g.matmul(a, b, { transB: true, alpha: 0.5 })),
+    },
+    {
+      inputs: { a: normal(2, 2, 4, 3), b: normal(2, 2, 4, 5) },
+      build: (g, { a, b }) => one(g.matmul(a, b, { transA: true })),
+    },
+    {
+      inputs: { a: normal(4, 3), b: normal(5, 4) },
+      build: (g, { a, b }) => one(g.matmul(a, b, { transA: true, transB: true, alpha: 2 })),
+    },
+    { inputs: { a: normal(2, 1, 3, 4), b: normal(3, 4, 2) }, build: (g, { a, b }) => one(g.matmul(a, b)) },
+  ],
+  int8MatMul: [
+    {
+      inputs: { x: levels(2, 3, 8), q: bytes(8, 6), s: positive(6), qT: bytes(6, 8), sT: positive(8) },
+      build: (g, { x, q, s, qT, sT }) => one(g.int8MatMul(x, { q, scale: s }, { q: qT, scale: sT })),
+      // a value between two levels may round the other way
+      tolerance: 5e-3,
+    },
+  ],
+  rmsNorm: [{ inputs: { x: normal(2, 3, 4), w: normal(4) }, build: (g, { x, w }) => one(g.rmsNorm(x, w, 1e-5)) }],
+  rmsNormGradient: [
+    {
+      inputs: { x: normal(2, 4), w: normal(4), inv: positive(2, 1), dy: normal(2, 4) },
+      build: (g, { x, w, inv, dy }) => g.emit('rmsNormGradient', [x, w, inv, dy], { epsilon: 1e-5 }),
+    },
+  ],
+  softmax: [{ inputs: cube, build: (g, { x }) => one(g.softmax(x)) }],
+  softmaxGradient: [
+    {
+      inputs: { p: positive(2, 3), dp: normal(2, 3) },
+      build: (g, { p, dp }) => g.emit('softmaxGradient', [p, dp], {}),
+    },
+  ],
+  attention: [
+    { inputs: heads, build: (g, { q, k, v, mask }) => one(g.attention(q, k, v, mask, 0.7)) },
+    { inputs: even, build: (g, { q, k, v, mask }) => one(g.attention(q, k, v, mask, 0.4)) },
+  ],
+  rope: [
+    { inputs: turns, build: (g, { x, positions, cos, sin }) => one(g.rope(x, positions, cos, sin)) },
+    { inputs: turns, build: (g, { x, positions, cos, sin }) => one(g.rope(x, positions, cos, sin, true)) },
+  ],
+  gather: [
+    {
+      inputs: { table: normal(5, 3), rows: below(5, 2, 4) },
+      build: (g, { table, rows }) => one(g.gather(table, rows)),
+    },
+  ],
+  scatterAdd: [
+    {
+      inputs: { updates: normal(2, 4, 3), rows: below(5, 2, 4), like: normal(5, 3) },
+      build: (g, { updates, rows, like }) => one(g.scatterAdd(updates, rows, like)),
+    },
+  ],
+  crossEntropy: [
+    {
+      inputs: { logits: normal(4, 5), targets: below(5, 4) },
+      build: (g, { logits, targets }) => one(g.crossEntropy(logits, targets)),
+    },
+  ],
+  crossEntropyGradient: [
+    {
+      inputs: { logp: normal(4, 5), targets: below(5, 4), dLoss: normal(4) },
+      build: (g, { logp, targets, dLoss }) => g.emit('crossEntropyGradient', [logp, targets, dLoss], {}),
+    },
+  ],
+};

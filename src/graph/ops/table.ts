@@ -1,0 +1,65 @@
+// Every op by name. The mapped type has no `Partial`: an op without its record does not compile.
+import type { OpTable } from '../op.ts';
+import { geluTanh, geluTanhGradient, silu, siluGradient } from './activation.ts';
+import { concat, pad, slice, split, transpose } from './arrange.ts';
+import { attention } from './attention.ts';
+import { crossEntropy, crossEntropyGradient } from './cross-entropy.ts';
+import { abs, add, div, exp, mul, offset, scale, sigmoid, sub, tanh } from './elementwise.ts';
+import { expandLike, iota, zerosLike } from './fill.ts';
+import { int8MatMul } from './int8.ts';
+import { and, cast, equal, lessOrEqual, not, or, where } from './logic.ts';
+import { matmul } from './matmul.ts';
+import { rmsNorm, rmsNormGradient } from './norm.ts';
+import { reduceMax, reduceMean, reduceSum } from './reduce.ts';
+import { reshape } from './reshape.ts';
+import { rope } from './rope.ts';
+import { gather, scatterAdd } from './rows.ts';
+import { softmax, softmaxGradient } from './softmax.ts';
+
+export const OPS: OpTable = {
+  abs,
+  add,
+  and,
+  attention,
+  cast,
+  concat,
+  crossEntropy,
+  crossEntropyGradient,
+  div,
+  equal,
+  exp,
+  expandLike,
+  gather,
+  geluTanh,
+  geluTanhGradient,
+  int8MatMul,
+  iota,
+  lessOrEqual,
+  matmul,
+  mul,
+  not,
+  offset,
+  or,
+  pad,
+  reduceMax,
+  reduceMean,
+  reduceSum,
+  reshape,
+  rmsNorm,
+  rmsNormGradient,
+  rope,
+  scale,
+  scatterAdd,
+  sigmoid,
+  silu,
+  siluGradient,
+  slice,
+  softmax,
+  softmaxGradient,
+  split,
+  sub,
+  tanh,
+  transpose,
+  where,
+  zerosLike,
+};

@@ -1,0 +1,142 @@
+// Every op: its gradient against finite differences, its ONNX form against the reference implementation.
+import { describe, expect, it } from 'vitest';
+import { Random } from '../base/random.ts';
+import { Builder } from '../graph/builder.ts';
+import { gradients } from '../graph/gradient.ts';
+import type { Graph, Value } from '../graph/node.ts';
+import type { OpName } from '../graph/op.ts';
+import { CASES, type OpCase } from '../graph/ops/cases.ts';
+import { OPS } from '../graph/ops/table.ts';
+import { float32, floats, type Tensor } from '../graph/tensor.ts';
+import { openOnnx } from './onnx.ts';
+import { interpret, openReference } from './reference.ts';
+
+const STEP = 1e-4;
+
+/** The case as a graph with its outputs; with `wrt`, also a scalar that weighs them all and its gradients. */
+function graphOf({ inputs, build }: OpCase, wrt: readonly string[]): Graph {
+  const b = new Builder();
+  const values = Object.fromEntries(Object.entries(inputs).map(([name, x]) => [name, b.input(name, x.dtype, x.shape)]));
+  const outputs = build(b, values);
+  outputs.forEach((output, i) => {
+    b.output(`y${i}`, output);
+  });
+  if (wrt.length === 0) return b.graph();
+  const loss = outputs
+    .filter((output) => output.dtype === 'float32')
+    .map((output, i) => weigh(b, output, i))
+    .reduce((x, y) => b.add(x, y));
+  b.output('loss', loss);
+  const derived = gradients(
+    b,
+    loss,
+    wrt.map((name) => values[name]),
+  );
+  wrt.forEach((name, i) => {
+    b.output(`d${name}`, derived[i]);
+  });
+  return b.graph();
+}
+
+function weigh(b: Builder, output: Value, i: number): Value {
+  const random = new Random(i);
+  const shape = output.shape as number[];
+  const data = Float32Array.from({ length: shape.reduce((x, y) => x * y, 1) }, () => random.normal());
+  const weights = b.constant(`weights${i}`, 'float32', shape, () => data);
+  return b.reduceSum(
+    b.mul(output, weights),
+    shape.map((_, axis) => axis),
+  );
+}
+
+/** The inputs an op is differentiable in: the gradient graph can be built for them. */
+function differentiable(opCase: OpCase): string[] {
+  return Object.keys(opCase.inputs).filter((name) => {
+    if (opCase.inputs[name].dtype !== 'float32') return false;
+    try {
+      graphOf(opCase, [name]);
+      return true;
+    } catch (error) {
+      if ((error as Error).message.includes('depend')) return false;
+      throw error;
+    }
+  });
+}
+
+function lossAt(graph: Graph, inputs: OpCase['inputs'], name: string, at: number, by: number): number {
+  const moved = new Float64Array(floats(inputs[name]));
+  moved[at] += by;
+  const tensor = { ...inputs[name], data: moved as unknown as Float32Array };
+  return interpret(graph, { ...inputs, [name]: tensor }).get(graph.outputs.get('loss')!.name)!.data[0];
+}
+
+/** int8 products are steps, not smooth: their gradient is the product with the transpose, checked in its own test. */
+const STEPPED: ReadonlySet<OpName> = new Set(['int8MatMul']);
+/** The inputs a gradient is promised for, where the op has any. */
+const NO_GRADIENT = new Set(Object.entries(OPS).flatMap(([op, record]) => (record.gradient ? [] : [op])));
+
+describe.each(Object.entries(CASES) as [OpName, readonly OpCase[]][])('%s', (op, cases) => {
+  it.each(cases.map((opCase, i) => [i, opCase] as const))(
+    'case %i: ONNX Runtime agrees with the reference',
+    async (_, opCase) => {
+      const graph = graphOf(opCase, differentiable(opCase));
+      const reference = await openReference(graph).run(opCase.inputs);
+      const session = await openOnnx(graph, { threads: 1 });
+      const results = await session.run(opCase.inputs);
+      await session.close();
+      for (const name of graph.outputs.keys()) expectClose(results[name], reference[name], opCase.tolerance ?? 1e-5);
+    },
+  );
+
+  if (NO_GRADIENT.has(op) || STEPPED.has(op)) return;
+  it.each(cases.map((opCase, i) => [i, opCase] as const))(
+    'case %i: the gradient agrees with finite differences',
+    (i, opCase) => {
+      const names = differentiable(opCase);
+      if (op !== 'cast' || i > 0) expect(names).not.toHaveLength(0);
+      if (names.length === 0) return;
+      const graph = graphOf(opCase, names);
+      const derived = interpret(graph, opCase.inputs);
+      for (const name of names) {
+        const gradient = derived.get(graph.outputs.get(`d${name}`)!.name)!;
+        expect(gradient.shape).toEqual(opCase.inputs[name].shape);
+        gradient.data.forEach((slope, at) => {
+          const rise = lossAt(graph, opCase.inputs, name, at, STEP) - lossAt(graph, opCase.inputs, name, at, -STEP);
+          expect(Math.abs(slope - rise / (2 * STEP))).toBeLessThan(1e-5 * (1 + Math.abs(slope)));
+        });
+      }
+    },
+  );
+});
+
+it('the gradient of an int8 product is the int8 product with the transposed weight', async () => {
+  const [opCase] = CASES.int8MatMul;
+  const graph = graphOf(opCase, ['x']);
+  const { dx } = await openReference(graph).run(opCase.inputs);
+  const weights = graph.constants[0].read() as Float32Array;
+  const { qT, sT } = opCase.inputs;
+  const exact = float32(
+    dx.shape,
+    floats(dx).map((_, i) => {
+      const [row, column] = [Math.floor(i / 8), i % 8];
+      let sum = 0;
+      for (let n = 0; n < 6; n++) sum += weights[row * 6 + n] * Number(qT.data[n * 8 + column]) * floats(sT)[column];
+      return sum;
+    }),
+  );
+  expect(cosine(floats(dx), floats(exact))).toBeGreaterThan(0.9999);
+});
+
+function cosine(a: Float32Array, b: Float32Array): number {
+  const dot = (x: Float32Array, y: Float32Array) => x.reduce((sum, v, i) => sum + v * y[i], 0);
+  return dot(a, b) / Math.sqrt(dot(a, a) * dot(b, b));
+}
+
+function expectClose(actual: Tensor, expected: Tensor, tolerance: number): void {
+  expect(actual.shape).toEqual(expected.shape);
+  const [a, e] = [actual, expected].map((tensor) => Array.from(tensor.data as ArrayLike<number | bigint>, Number));
+  const scale = e.reduce((largest, v) => Math.max(largest, Math.abs(v)), 1);
+  a.forEach((value, i) => {
+    expect(Math.abs(value - e[i])).toBeLessThanOrEqual(tolerance * scale);
+  });
+}
