@@ -22,6 +22,7 @@ function graphOf({ inputs, build }: OpCase, wrt: readonly string[]): Graph {
     b.output(`y${i}`, output);
   });
   if (wrt.length === 0) return b.graph();
+  if (!outputs.some((output) => output.dtype === 'float32')) throw new Error('nothing to depend on');
   const loss = outputs
     .filter((output) => output.dtype === 'float32')
     .map((output, i) => weigh(b, output, i))
