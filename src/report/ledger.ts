@@ -1,0 +1,129 @@
+// The cost ledger: what was spent to make the student, and what 1,000 requests cost with it and with its teacher.
+import type { Artifact } from '../artifacts/store.ts';
+import type { Evaluated } from './evaluated.ts';
+import { type MachinePrice, machinePrice, priceOf, type TokenPrice } from './prices.ts';
+
+/** Share of the teacher's cost below which the student counts as cheap. */
+export const COST_LIMIT = 0.05;
+const HOURS_PER_MONTH = 730;
+
+export interface LedgerOptions {
+  /** USD for an hour of the machine that trains and serves; without it a default by cores. */
+  machineHour?: number;
+  /** Who the teacher was, where the rows do not say, or say it wrong. */
+  teacherModel?: string;
+  /** USD per million tokens; overrides the price table. */
+  teacherPrice?: { input: number; output: number; cached?: number };
+}
+
+export interface Spent {
+  stage: string;
+  seconds: number;
+  usd: number;
+}
+
+export interface TeacherCost {
+  model: string;
+  requests: number;
+  promptTokens: number;
+  cachedTokens: number;
+  completionTokens: number;
+  estimated: boolean;
+  price: TokenPrice;
+  usd: number;
+}
+
+export interface Ledger {
+  currency: 'USD';
+  machine: MachinePrice;
+  /** Once: making the student, stage by stage. */
+  spent: Spent[];
+  spentUsd: number;
+  /** Again and again: serving at the measured speed, with the machine fully used. */
+  student: { requestsPerSecond: number; usdPer1k: number };
+  teacher: { usdPer1k: number; models: TeacherCost[]; assumed: boolean; estimated: boolean };
+  /** student / teacher. */
+  share: number;
+  /** What a machine that runs all month asks for. */
+  alwaysOn: {
+    usdPerMonth: number;
+    /** Requests a month from which an always-on machine costs less than the teacher, and less than 5% of it. */
+    requestsToBreakEven: number;
+    requestsForLimit: number;
+    /** Requests a month that the machine can answer. */
+    capacity: number;
+  };
+  /** Requests after which the money for making the student has come back, the machine fully used; null: never. */
+  requestsToRepay: number | null;
+}
+
+/** USD per 1,000 requests of a machine at `usdPerHour` that answers so many a second. */
+export function servingPer1k(usdPerHour: number, requestsPerSecond: number): number {
+  return (1000 / requestsPerSecond / 3600) * usdPerHour;
+}
+
+/** USD of tokens at a list price; cached prompt tokens are part of the prompt tokens. */
+export function tokensUsd(
+  tokens: { promptTokens: number; cachedTokens: number; completionTokens: number },
+  price: Pick<TokenPrice, 'input' | 'cached' | 'output'>,
+): number {
+  const fresh = tokens.promptTokens - tokens.cachedTokens;
+  return (fresh * price.input + tokens.cachedTokens * price.cached + tokens.completionTokens * price.output) / 1e6;
+}
+
+/** The ledger of what manifests say; undefined before there is an evaluation. */
+export function makeLedger(artifacts: readonly Artifact[], evaluated: Evaluated, options: LedgerOptions): Ledger {
+  const cores = artifacts.at(-1)?.manifest.machine.cores ?? 2;
+  const machine = machinePrice(options.machineHour, cores);
+  const spent = artifacts.map(({ manifest: { stage, seconds } }) => ({
+    stage,
+    seconds,
+    usd: (seconds / 3600) * machine.usdPerHour,
+  }));
+  const spentUsd = spent.reduce((sum, entry) => sum + entry.usd, 0);
+  const teacher = teacherCost(evaluated, options);
+  const { requestsPerSecond } = evaluated.speed;
+  const usdPer1k = servingPer1k(machine.usdPerHour, requestsPerSecond);
+  const usdPerMonth = machine.usdPerHour * HOURS_PER_MONTH;
+  const saved = (teacher.usdPer1k - usdPer1k) / 1000;
+  return {
+    currency: 'USD',
+    machine,
+    spent,
+    spentUsd,
+    student: { requestsPerSecond, usdPer1k },
+    teacher,
+    share: usdPer1k / teacher.usdPer1k,
+    alwaysOn: {
+      usdPerMonth,
+      requestsToBreakEven: Math.ceil(usdPerMonth / (teacher.usdPer1k / 1000)),
+      requestsForLimit: Math.ceil(usdPerMonth / ((COST_LIMIT * teacher.usdPer1k) / 1000)),
+      capacity: Math.floor(requestsPerSecond * 3600 * HOURS_PER_MONTH),
+    },
+    requestsToRepay: saved > 0 ? Math.ceil(spentUsd / saved) : null,
+  };
+}
+
+function teacherCost(evaluated: Evaluated, options: LedgerOptions): Ledger['teacher'] {
+  const models = evaluated.teacher.map((tokens): TeacherCost => {
+    const model = options.teacherModel ?? tokens.model;
+    const price = givenPrice(options) ?? priceOf(model);
+    const { requests, promptTokens, cachedTokens, completionTokens, estimated } = tokens;
+    const usd = tokensUsd(tokens, price);
+    return { model, requests, promptTokens, cachedTokens, completionTokens, estimated, price, usd };
+  });
+  const usd = models.reduce((sum, entry) => sum + entry.usd, 0);
+  const requests = models.reduce((sum, entry) => sum + entry.requests, 0);
+  return {
+    usdPer1k: requests > 0 ? (usd / requests) * 1000 : 0,
+    models,
+    assumed: models.some((entry) => entry.price.assumed),
+    estimated: models.some((entry) => entry.estimated),
+  };
+}
+
+function givenPrice({ teacherPrice }: LedgerOptions): TokenPrice | undefined {
+  if (!teacherPrice) return undefined;
+  const { input, output, cached = input } = teacherPrice;
+  return { input, output, cached, from: '--teacher-price', source: 'as given', asOf: '', assumed: false };
+}

@@ -1,0 +1,115 @@
+// What a teacher's tokens cost: dated list prices by model name, from the data files in prices/.
+import { readdirSync, readFileSync } from 'node:fs';
+import { z } from 'zod';
+import { CupelError } from '../base/errors.ts';
+
+const Table = z.object({
+  vendor: z.string(),
+  source: z.string(),
+  unit: z.string(),
+  prices: z.array(
+    z.object({
+      models: z.array(z.string()).min(1),
+      input: z.number().nonnegative(),
+      cached: z.number().nonnegative().optional(),
+      output: z.number().nonnegative(),
+      asOf: z.iso.date(),
+      note: z.string().optional(),
+    }),
+  ),
+});
+
+const Machines = z.object({
+  default: z.object({ usdPerCoreHour: z.number(), asOf: z.iso.date(), source: z.string(), note: z.string() }),
+});
+
+/** USD per million tokens. */
+export interface TokenPrice {
+  input: number;
+  /** Of prompt tokens read from the provider's cache. */
+  cached: number;
+  output: number;
+  /** Whose price it is, and where and when it was listed. */
+  from: string;
+  source: string;
+  asOf: string;
+  note?: string;
+  /** The model is unknown, and this is another one's price. */
+  assumed: boolean;
+}
+
+/** Priced when the traffic does not say who the teacher was. */
+export const ASSUMED_TEACHER = 'gpt-4o';
+
+// data stays in src/, also when the built code runs from dist/: both are two folders below the package
+const FOLDER = new URL('../../src/report/prices/', import.meta.url);
+let known: { pattern: string; price: TokenPrice }[] | undefined;
+
+function table(): { pattern: string; price: TokenPrice }[] {
+  known ??= readdirSync(FOLDER)
+    .filter((name) => name.endsWith('.json') && name !== 'machines.json')
+    .flatMap((name) => {
+      const { vendor, source, prices } = Table.parse(readJson(name));
+      return prices.flatMap(({ models, input, cached = input, output, asOf, note }) =>
+        models.map((pattern) => {
+          const from = `${vendor} ${pattern}`;
+          return { pattern, price: { input, cached, output, from, source, asOf, note, assumed: false } };
+        }),
+      );
+    })
+    .sort((a, b) => b.pattern.length - a.pattern.length);
+  return known;
+}
+
+function readJson(name: string): unknown {
+  return JSON.parse(readFileSync(new URL(name, FOLDER), 'utf8'));
+}
+
+/** List price of a model; `vendor/model` and upper case are understood. Unknown: the assumed teacher's, and flagged so. */
+export function priceOf(model: string): TokenPrice {
+  const price = findPrice(model);
+  if (price) return price;
+  const assumed = findPrice(ASSUMED_TEACHER)!;
+  return { ...assumed, assumed: true, note: `no price is known for "${model}"; that of ${ASSUMED_TEACHER} stands in` };
+}
+
+function findPrice(model: string): TokenPrice | undefined {
+  const name = model.trim().toLowerCase().split('/').at(-1)!;
+  return table().find(({ pattern }) => matches(pattern, name))?.price;
+}
+
+/** `*` at the end of a pattern stands for any rest. */
+function matches(pattern: string, name: string): boolean {
+  return pattern.endsWith('*') ? name.startsWith(pattern.slice(0, -1)) : name === pattern;
+}
+
+/** `IN,OUT` or `IN,OUT,CACHED`: USD per million tokens, as `--teacher-price` takes them. @throws CupelError (exit code 2) */
+export function parseTeacherPrice(text: string): { input: number; output: number; cached?: number } {
+  const numbers = text.split(',').map((part) => (part.trim() === '' ? Number.NaN : Number(part)));
+  if (numbers.length < 2 || numbers.length > 3 || numbers.some((value) => !Number.isFinite(value) || value < 0)) {
+    throw new CupelError(`not a price: "${text}"`, {
+      place: { field: '--teacher-price' },
+      remedy:
+        'write USD per million input and output tokens, e.g. 2.5,10 (and, if you like, cached input: 2.5,10,1.25)',
+      exitCode: 2,
+    });
+  }
+  const [input, output, cached] = numbers;
+  return { input, output, ...(cached === undefined ? {} : { cached }) };
+}
+
+export interface MachinePrice {
+  usdPerHour: number;
+  from: string;
+  source?: string;
+  asOf?: string;
+  /** Nobody gave it. */
+  isDefault: boolean;
+}
+
+/** The price that was given, or a usual one for a rented machine with so many cores. */
+export function machinePrice(given: number | undefined, cores: number): MachinePrice {
+  if (given !== undefined) return { usdPerHour: given, from: 'as given', isDefault: false };
+  const { usdPerCoreHour, note, source, asOf } = Machines.parse(readJson('machines.json')).default;
+  return { usdPerHour: usdPerCoreHour * cores, from: note, source, asOf, isDefault: true };
+}
