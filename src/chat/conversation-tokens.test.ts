@@ -7,7 +7,7 @@ import { type ChatTokenizer, encodeChat } from './template.ts';
 const END = 10_002;
 /** Letters are ids; two newlines in a row are one token, as in real vocabularies. */
 const tokenizer: ChatTokenizer = {
-  encode: (text) => (text.match(/\n\n|[^]/gu) ?? []).map((part) => (part === '\n\n' ? 1 : part.codePointAt(0)!)),
+  encode: (text) => (text.match(/\n\n|./gsu) ?? []).map((part) => (part === '\n\n' ? 1 : part.codePointAt(0)!)),
   specialTokens: new Map([
     ['<s>', 10_001],
     ['<e>', END],

@@ -21,6 +21,8 @@ export interface Gguf {
   tensors: Map<string, GgufTensor>;
   /** The bytes of a tensor as they lie in the file. @throws CupelError when there is no such tensor */
   readRaw(name: string): Uint8Array<ArrayBuffer>;
+  /** `count` bytes of a tensor from byte `from` of it. */
+  readRange(name: string, from: number, count: number): Uint8Array<ArrayBuffer>;
   close(): void;
 }
 
@@ -65,14 +67,20 @@ function parse(file: FileReader): Gguf {
     tensors.set(tensor.name, tensor);
   }
   placeTensors(file, metadata, tensors);
+  const tensorOf = (name: string) => tensors.get(name) ?? file.fail('there is no such tensor', name);
   return {
     path: file.path,
     version,
     metadata,
     tensors,
     readRaw(name) {
-      const tensor = tensors.get(name) ?? file.fail('there is no such tensor', name);
+      const tensor = tensorOf(name);
       return file.read(tensor.offset, tensor.bytes);
+    },
+    readRange(name, from, count) {
+      const tensor = tensorOf(name);
+      if (!(from >= 0 && count >= 0 && from + count <= tensor.bytes)) file.fail('the range leaves the tensor', name);
+      return file.read(tensor.offset + from, count);
     },
     close: () => file.close(),
   };

@@ -1,0 +1,26 @@
+// Typed access to config.json: the value of a field, or an error that names it.
+import { CupelError } from '../../base/errors.ts';
+import type { ConfigJson } from '../weights.ts';
+
+/** @throws CupelError when the field is missing or not a number and there is no fallback */
+export function numberIn(config: ConfigJson, field: string, fallback?: number): number {
+  const value = config[field] ?? fallback;
+  if (typeof value === 'number') return value;
+  throw new CupelError(value === undefined ? 'the field is missing' : 'the field must be a number', {
+    place: { file: 'config.json', field },
+    remedy: "check the model's config.json",
+  });
+}
+
+export function optionalNumberIn(config: ConfigJson, field: string): number | undefined {
+  const value = config[field];
+  return typeof value === 'number' ? value : undefined;
+}
+
+/** Width of an attention head. */
+export function headSize(config: ConfigJson): number {
+  return numberIn(config, 'head_dim', numberIn(config, 'hidden_size') / numberIn(config, 'num_attention_heads'));
+}
+
+/** A number as a person would have written it: single precision has about seven digits (1e-5, not 9.99999974e-6). */
+export const tidy = (value: number): number => Number(value.toPrecision(7));
