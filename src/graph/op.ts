@@ -44,6 +44,8 @@ export interface OpAttributes {
   reduceMax: Axes;
   // arrangement
   reshape: { readonly shape: Shape };
+  /** (x, like): x in the shape of like, which has as many elements */
+  reshapeLike: None;
   transpose: { readonly order: readonly number[] };
   concat: { readonly axis: number };
   split: { readonly axis: number; readonly sizes: readonly number[] };

@@ -99,6 +99,12 @@ export const CASES: { readonly [K in OpName]: readonly OpCase[] } = {
   ],
   reduceMax: [{ inputs: cube, build: (g, { x }) => one(g.reduceMax(x, [1])) }],
   reshape: [{ inputs: cube, build: (g, { x }) => one(g.reshape(x, [6, 2, 2])) }],
+  reshapeLike: [
+    {
+      inputs: { x: normal(2, 3, 4), like: normal(6, 4) },
+      build: (g, { x, like }) => g.emit('reshapeLike', [x, like], {}),
+    },
+  ],
   transpose: [{ inputs: cube, build: (g, { x }) => one(g.transpose(x, [2, 0, 1])) }],
   concat: [{ inputs: { a: normal(2, 3), b: normal(2, 1) }, build: (g, { a, b }) => one(g.concat([a, b, a], 1)) }],
   split: [

@@ -11,7 +11,7 @@ import { and, cast, equal, lessOrEqual, not, or, where } from './logic.ts';
 import { matmul } from './matmul.ts';
 import { rmsNorm, rmsNormGradient } from './norm.ts';
 import { reduceMax, reduceMean, reduceSum } from './reduce.ts';
-import { reshape } from './reshape.ts';
+import { reshape, reshapeLike } from './reshape.ts';
 import { rope } from './rope.ts';
 import { gather, scatterAdd } from './rows.ts';
 import { softmax, softmaxGradient } from './softmax.ts';
@@ -45,6 +45,7 @@ export const OPS: OpTable = {
   reduceMean,
   reduceSum,
   reshape,
+  reshapeLike,
   rmsNorm,
   rmsNormGradient,
   rope,
