@@ -1,9 +1,9 @@
 // Llama 2 and 3, and models of the same build such as SmolLM2: grouped-query attention, rotary positions, gated feed-forward layers.
 import type { Builder } from '../graph/builder.ts';
 import type { Value } from '../graph/node.ts';
+import { type Attend, attendOver } from './attention.ts';
 import { ConfigFields } from './config-fields.ts';
 import { joinHeads, splitHeads } from './heads.ts';
-import { attentionMask } from './mask.ts';
 import type { ModelConfig, ModelFamily, ModelInputs, Weights } from './model.ts';
 import { parseRope, type Rope, ropeTables } from './rope.ts';
 
@@ -85,26 +85,26 @@ function weightShapes(config: LlamaConfig): ReadonlyMap<string, readonly number[
 function forward(b: Builder, config: LlamaConfig, inputs: ModelInputs, weights: Weights): Value {
   const { hiddenSize: D, vocabularySize: V, epsilon } = config;
   const norm = (x: Value, name: string) => b.rmsNorm(x, weights.weight(`${name}.weight`, [D]), epsilon);
-  const mask = attentionMask(b, inputs);
+  const attend = attendOver(b, inputs);
   let x_BSD = b.gather(weights.weight(EMBEDDING, [V, D]), inputs.ids);
   for (let layer = 0; layer < config.layers; layer++) {
     const at = `model.layers.${layer}`;
     b.scope(`layers.${layer}`, () => {
-      x_BSD = b.add(x_BSD, attend(b, config, inputs, weights, norm(x_BSD, `${at}.input_layernorm`), at, mask));
+      x_BSD = b.add(x_BSD, selfAttention(b, config, inputs, weights, norm(x_BSD, `${at}.input_layernorm`), at, attend));
       x_BSD = b.add(x_BSD, feedForward(b, config, weights, norm(x_BSD, `${at}.post_attention_layernorm`), at));
     });
   }
   return norm(x_BSD, 'model.norm');
 }
 
-function attend(
+function selfAttention(
   b: Builder,
   config: LlamaConfig,
   { positions }: ModelInputs,
   weights: Weights,
   h_BSD: Value,
   at: string,
-  mask: Value,
+  attend: Attend,
 ): Value {
   const { heads, keyValueHeads, headSize, attentionBias: bias } = config;
   const project = (name: string, out: number) => ({ name: `${at}.self_attn.${name}`, out, bias });
@@ -116,7 +116,7 @@ function attend(
   const { cos, sin } = ropeTables(b, 'rope', config.rope, config.maxPositions);
   const q_BHSd = b.rope(splitHeads(b, q, heads), positions, cos, sin);
   const k_BGSd = b.rope(splitHeads(b, k, keyValueHeads), positions, cos, sin);
-  const o_BHSd = b.attention(q_BHSd, k_BGSd, splitHeads(b, v, keyValueHeads), mask, headSize ** -0.5);
+  const o_BHSd = attend(q_BHSd, k_BGSd, splitHeads(b, v, keyValueHeads), headSize ** -0.5);
   return weights.linear(joinHeads(b, o_BHSd), [project('o_proj', config.hiddenSize)])[0];
 }
 

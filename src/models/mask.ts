@@ -10,7 +10,11 @@ const HIDDEN = -1e9;
  * The additive mask [B,1,S,S]: 0 where a token may look, HIDDEN elsewhere. A token sees itself and what stands before it in its own
  * segment and in segment 0. With a window it sees only positions less than `window` behind its own.
  */
-export function attentionMask(b: Builder, { segments, positions }: ModelInputs, window?: number): Value {
+export function attentionMask(
+  b: Builder,
+  { segments, positions }: Pick<ModelInputs, 'segments' | 'positions'>,
+  window?: number,
+): Value {
   const [batch, rows] = segments.shape;
   const index = b.iota(segments, 1);
   const query = b.reshape(segments, [batch, rows, 1]);
@@ -21,16 +25,19 @@ export function attentionMask(b: Builder, { segments, positions }: ModelInputs, 
     b.constant('mask.prefix', 'int64', [], () => BigInt64Array.of(0n)),
   );
   const visible = b.and(earlier, b.or(b.equal(query, key), shared));
-  const seen = window === undefined ? visible : b.and(visible, withinWindow(b, positions, window));
-  const number = (name: string, value: number) => b.constant(name, 'float32', [], () => Float32Array.of(value));
-  const mask = b.where(seen, number('mask.visible', 0), number('mask.hidden', HIDDEN));
-  return b.reshape(mask, [batch, 1, rows, rows]);
+  const seen = window === undefined ? visible : b.and(visible, withinWindow(b, positions, positions, window));
+  return b.reshape(maskWhere(b, seen), [batch, 1, rows, rows]);
 }
 
-/** [B,S,S]: the query's position is less than `window` past the key's. */
-function withinWindow(b: Builder, positions: Value, window: number): Value {
-  const [batch, rows] = positions.shape;
+/** 0 where `seen` holds, HIDDEN elsewhere. */
+export function maskWhere(b: Builder, seen: Value): Value {
+  const number = (name: string, value: number) => b.constant(name, 'float32', [], () => Float32Array.of(value));
+  return b.where(seen, number('mask.visible', 0), number('mask.hidden', HIDDEN));
+}
+
+/** [B,S,T] for positions of queries [B,S] and keys [B or 1,T]: the query's is less than `window` past the key's. */
+export function withinWindow(b: Builder, queries: Value, keys: Value, window: number): Value {
   const reach = b.constant(`mask.window.${window}`, 'int64', [], () => BigInt64Array.of(BigInt(window - 1)));
-  const furthest = b.add(b.reshape(positions, [batch, 1, rows]), reach);
-  return b.lessOrEqual(b.reshape(positions, [batch, rows, 1]), furthest);
+  const furthest = b.add(b.reshape(keys, [keys.shape[0], 1, keys.shape[1]]), reach);
+  return b.lessOrEqual(b.reshape(queries, [...queries.shape, 1]), furthest);
 }

@@ -43,6 +43,18 @@ export interface ModelInputs {
   readonly ids: Value;
   readonly positions: Value;
   readonly segments: Value;
+  /** Given, B is 1 and the tokens stand in this order; attention then skips the scores between rows. */
+  readonly layout?: PackLayout;
+}
+
+/** P prefix tokens that all rows share (their segment is 0), then B rows of S tokens; T = P + B*S in all. */
+export interface PackLayout {
+  /** P */
+  readonly prefix: number;
+  /** B */
+  readonly rows: number;
+  /** S */
+  readonly length: number;
 }
 
 /** How hidden states become logits: hidden @ weight^T, then an optional soft cap (cap * tanh(x / cap)). */
