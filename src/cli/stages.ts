@@ -16,7 +16,14 @@ export async function stage(
   build: (folder: string) => Promise<Record<string, unknown>>,
 ): Promise<MadeArtifact> {
   session.signal.throwIfAborted();
-  const artifact = await runStage({ workspace: session.workspace, stage: name, stageVersion: version, inputs, options, build });
+  const artifact = await runStage({
+    workspace: session.workspace,
+    stage: name,
+    stageVersion: version,
+    inputs,
+    options,
+    build,
+  });
   session.progress({ stage: name, message: `${artifact.reused ? 'already done' : 'done'}: ${artifact.path}` });
   return artifact;
 }

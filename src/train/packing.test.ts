@@ -10,7 +10,7 @@ function mixed(): Sample[] {
   const draw = (n: number) => Array.from({ length: n }, () => 100 + random.below(50));
   const sample = (prompt: number[]): Sample => {
     const ids = [...prompt, ...draw(3 + random.below(10)), 7, 8, 9];
-    return { ids: Int32Array.from(ids), lossFrom: ids.length - 3 };
+    return { ids: Int32Array.from(ids), answers: [{ start: ids.length - 3, end: ids.length }] };
   };
   const first = [1, ...draw(40)];
   const second = [1, ...draw(30)];
@@ -31,7 +31,7 @@ describe('prefix groups', () => {
   test('identical prompts leave the token that predicts the answer outside the prefix', () => {
     const ids = Int32Array.from([1, 2, 3, 4, 5]);
     const [group] = groupByPrefix(
-      Array.from({ length: 4 }, () => ({ ids, lossFrom: 3 })),
+      Array.from({ length: 4 }, () => ({ ids, answers: [{ start: 3, end: 5 }] })),
       64,
     );
     expect(group.prefix).toEqual(ids.slice(0, 2));
@@ -60,7 +60,7 @@ describe('packed batches', () => {
         const targets = [...batch.lossAt.keys()]
           .filter((i) => at.includes(batch.lossAt[i]))
           .map((i) => batch.targets[i]);
-        expect(targets).toEqual([...samples[index].ids.slice(samples[index].lossFrom)]);
+        expect(targets).toEqual([...samples[index].ids.slice(-3)]);
       });
       expect(batch.weights.reduce((a, b) => a + b)).toBeCloseTo(1, 5);
       expect(batch.tokens).toBe(batch.segments.filter((segment) => segment !== PADDING_SEGMENT).length);
@@ -87,12 +87,18 @@ describe('packed batches', () => {
 
   test('answers weigh alike by conversation', () => {
     const two: Sample[] = [
-      { ids: Int32Array.from([1, 2, 3, 4, 5, 6]), lossFrom: 2 },
-      { ids: Int32Array.from([1, 9, 3]), lossFrom: 2 },
+      {
+        ids: Int32Array.from([1, 2, 3, 4, 5, 6]),
+        answers: [
+          { start: 2, end: 3 },
+          { start: 4, end: 6 },
+        ],
+      },
+      { ids: Int32Array.from([1, 9, 3]), answers: [{ start: 2, end: 3 }] },
     ];
     const one = groupByPrefix(two, 64);
     const [placement] = placeOnce(two, one, packShape(two, one, 64));
     const { weights } = packBatch(two, one, packShape(two, one, 64), placement, 'conversation');
-    expect([...weights].sort()).toEqual([0.125, 0.125, 0.125, 0.125, 0.5]);
+    expect([...weights].map((weight) => weight.toFixed(4)).sort()).toEqual(['0.1667', '0.1667', '0.1667', '0.5000']);
   });
 });

@@ -1,17 +1,8 @@
 // Packs conversations into batches of one shape: a shared prefix, then rows that hold several conversations each.
 import { Random } from '../base/random.ts';
+import type { PackLayout } from '../models/model.ts';
 import type { PrefixGroup } from './prefix.ts';
-import type { Sample } from './sample.ts';
-
-/** Static shape of every batch: P prefix tokens, then B rows of S tokens; T = P + B*S tokens in all. */
-export interface PackShape {
-  /** P */
-  readonly prefix: number;
-  /** B */
-  readonly rows: number;
-  /** S */
-  readonly length: number;
-}
+import { answerTokens, type Sample } from './sample.ts';
 
 /** Segment of prefix tokens: all conversations of the batch attend to it. */
 export const PREFIX_SEGMENT = 0;
@@ -37,7 +28,7 @@ export interface Batch {
 export type LossWeighting = 'token' | 'conversation';
 
 /** The shape that serves all samples: rows as long as the longest suffix, about `batchTokens` tokens in rows. */
-export function packShape(samples: readonly Sample[], groups: readonly PrefixGroup[], batchTokens: number): PackShape {
+export function packShape(samples: readonly Sample[], groups: readonly PrefixGroup[], batchTokens: number): PackLayout {
   let longest = 1;
   let total = 0;
   for (const { prefix, members } of groups) {
@@ -73,7 +64,7 @@ const LOOKAHEAD = 24;
 export function* placements(
   samples: readonly Sample[],
   groups: readonly PrefixGroup[],
-  shape: PackShape,
+  shape: PackLayout,
   seed: number,
 ): Generator<Placement> {
   const random = new Random(seed);
@@ -95,7 +86,7 @@ export function* placements(
 }
 
 /** Every sample once, in order, the last placements partly filled: for validation. */
-export function placeOnce(samples: readonly Sample[], groups: readonly PrefixGroup[], shape: PackShape): Placement[] {
+export function placeOnce(samples: readonly Sample[], groups: readonly PrefixGroup[], shape: PackLayout): Placement[] {
   return groups.flatMap(({ prefix, members }, group) => {
     const result: Placement[] = [];
     let rest: readonly number[] = members;
@@ -109,7 +100,7 @@ export function placeOnce(samples: readonly Sample[], groups: readonly PrefixGro
 }
 
 /** Best fit of samples, in order, into the rows of one batch. `full`: further samples were waiting that did not fit. */
-function fillRows(queue: readonly number[], size: (index: number) => number, shape: PackShape) {
+function fillRows(queue: readonly number[], size: (index: number) => number, shape: PackLayout) {
   const rows: number[][] = Array.from({ length: shape.rows }, () => []);
   const room = new Array<number>(shape.rows).fill(shape.length);
   const rest: number[] = [];
@@ -135,7 +126,7 @@ function fillRows(queue: readonly number[], size: (index: number) => number, sha
 export function packBatch(
   samples: readonly Sample[],
   groups: readonly PrefixGroup[],
-  shape: PackShape,
+  shape: PackLayout,
   placement: Placement,
   weighting: LossWeighting,
 ): Batch {
@@ -144,40 +135,51 @@ export function packBatch(
   const ids = new Int32Array(size);
   const positions = new Int32Array(size);
   const segments = new Int32Array(size).fill(PADDING_SEGMENT);
+  const loss: Loss = { at: [], targets: [], weights: [] };
   ids.set(prefix);
   segments.fill(PREFIX_SEGMENT, 0, prefix.length);
   for (let i = 0; i < prefix.length; i++) positions[i] = i;
-  const lossAt: number[] = [];
-  const targets: number[] = [];
-  const weights: number[] = [];
+  const members = placement.rows.flat();
   let segment = PREFIX_SEGMENT;
-  let tokens = prefix.length;
   placement.rows.forEach((row, number) => {
     let at = shape.prefix + number * shape.length;
     for (const index of row) {
-      const sample = samples[index];
+      const { ids: own } = samples[index];
       segment++;
-      tokens += sample.ids.length - prefix.length;
-      for (let position = prefix.length; position < sample.ids.length; position++, at++) {
-        ids[at] = sample.ids[position];
-        positions[at] = position;
-        segments[at] = segment;
-        if (position + 1 < sample.lossFrom || position + 1 >= sample.ids.length) continue;
-        lossAt.push(at);
-        targets.push(sample.ids[position + 1]);
-        weights.push(weighting === 'token' ? 1 : 1 / (sample.ids.length - sample.lossFrom));
-      }
+      ids.set(own.subarray(prefix.length), at);
+      for (let i = prefix.length; i < own.length; i++) positions[at + i - prefix.length] = i;
+      segments.fill(segment, at, at + own.length - prefix.length);
+      addLoss(loss, samples[index], at - prefix.length, weighting);
+      at += own.length - prefix.length;
     }
   });
-  const sum = weights.reduce((total, weight) => total + weight, 0);
+  const sum = loss.weights.reduce((total, weight) => total + weight, 0);
   return {
     ids,
     positions,
     segments,
-    lossAt: Int32Array.from(lossAt),
-    targets: Int32Array.from(targets),
-    weights: Float32Array.from(weights, (weight) => weight / sum),
-    members: placement.rows.flat(),
-    tokens,
+    lossAt: Int32Array.from(loss.at),
+    targets: Int32Array.from(loss.targets),
+    weights: Float32Array.from(loss.weights, (weight) => weight / sum),
+    members,
+    tokens: prefix.length + members.reduce((n, index) => n + samples[index].ids.length - prefix.length, 0),
   };
+}
+
+interface Loss {
+  readonly at: number[];
+  readonly targets: number[];
+  readonly weights: number[];
+}
+
+/** @param offset where position 0 of the sample would stand */
+function addLoss(loss: Loss, sample: Sample, offset: number, weighting: LossWeighting): void {
+  const weight = weighting === 'token' ? 1 : 1 / answerTokens(sample);
+  for (const { start, end } of sample.answers) {
+    for (let position = start; position < end; position++) {
+      loss.at.push(offset + position - 1);
+      loss.targets.push(sample.ids[position]);
+      loss.weights.push(weight);
+    }
+  }
 }

@@ -63,7 +63,7 @@ function suffixTokens(samples: readonly Sample[], members: readonly number[], sh
 
 /** The last prompt token predicts the first answer token, so it stays outside the prefix. */
 function longestPrefix(sample: Sample): number {
-  return sample.lossFrom - 1;
+  return sample.answers[0].start - 1;
 }
 
 function sharedLength(samples: readonly Sample[], sorted: readonly number[]): number {

@@ -1,0 +1,92 @@
+// `cupel evaluate`: the very GGUF file that will be served answers the held-out items.
+import { resolve } from 'node:path';
+import type { Command } from 'commander';
+import { openArtifact } from '../artifacts/store.ts';
+import { EVALUATE_DEFAULTS, EVALUATE_VERSION, type EvaluateFacts, evaluate } from '../evaluate/evaluate.ts';
+import { openCompleter } from '../serve/completer.ts';
+import { integerOption } from './numbers.ts';
+import { type CommonOptions, commonOptions, print, type Session, withSession } from './session.ts';
+import { fileInput, type MadeArtifact, stage } from './stages.ts';
+import { formatTable } from './table.ts';
+import { openTokenizer } from './tokens.ts';
+
+export interface EvaluateChoices {
+  scorer: string;
+  maxTokens: number;
+  requireAllFields?: boolean;
+}
+
+export function evaluateOptions(command: Command): Command {
+  return command
+    .option('--scorer <name>', 'exact, json, label; auto looks at the answers', EVALUATE_DEFAULTS.scorer)
+    .option('--max-tokens <n>', 'longest answer; 0 takes twice the longest training answer', integerOption(0), 0)
+    .option('--require-all-fields', 'JSON: an answer counts only if all of its fields are right');
+}
+
+/** Evaluate as a stage; the model counts by its content, so another file is another evaluation. */
+export async function runEvaluate(
+  session: Session,
+  model: string,
+  dataset: { path: string; manifest: { key: string } },
+  choices: EvaluateChoices,
+): Promise<MadeArtifact> {
+  const options = {
+    ...EVALUATE_DEFAULTS,
+    scorer: choices.scorer,
+    maxTokens: choices.maxTokens,
+    requireAllFields: choices.requireAllFields ?? false,
+  };
+  const inputs = { model: await fileInput(model), dataset: dataset.manifest.key };
+  return stage(session, 'evaluate', EVALUATE_VERSION, inputs, options, async (folder) => {
+    const tokenizer = await openTokenizer(model);
+    const completer = await openCompleter(model);
+    try {
+      return await evaluate({
+        dataset: dataset.path,
+        completer,
+        countTokens: (text) => tokenizer.encode(text).length,
+        options,
+        folder,
+        progress: session.progress,
+        signal: session.signal,
+      });
+    } finally {
+      await completer.close();
+    }
+  });
+}
+
+export function describeEvaluation(artifact: MadeArtifact): string {
+  const { quality, speed, scorer, notes } = artifact.manifest.facts as EvaluateFacts;
+  const interval = (bounds: { lower: number; upper: number }) =>
+    `${bounds.lower.toFixed(3)} to ${bounds.upper.toFixed(3)}`;
+  return [
+    formatTable([
+      ['', 'quality', '95% interval'],
+      ['student', quality.student.toFixed(3), interval(quality.studentInterval)],
+      ['teacher', quality.teacher.toFixed(3), interval(quality.teacherInterval)],
+    ]),
+    `ratio ${quality.ratio.toFixed(3)}, with 95% confidence at least ${quality.lower95.toFixed(3)} (${quality.n} items, scorer ${scorer})`,
+    `${speed.requestsPerSecond.toFixed(2)} requests/s with ${speed.concurrency} at once`,
+    ...notes.map((note) => `note: ${note}`),
+    artifact.path,
+  ].join('\n');
+}
+
+export function register(program: Command): void {
+  const command = program
+    .command('evaluate')
+    .description('let a GGUF model answer held-out conversations, greedily, and score it beside its teacher')
+    .argument('<model>', 'GGUF file')
+    .argument('<dataset>', 'folder that `cupel import` made')
+    .addHelpText('after', '\nExample:\n  cupel evaluate student-q8_0.gguf .cupel/artifacts/import-0123456789abcdef');
+  evaluateOptions(commonOptions(command)).action(
+    (model: string, dataset: string, options: CommonOptions & EvaluateChoices) =>
+      withSession(options, async (session) => {
+        const artifact = await runEvaluate(session, resolve(model), openArtifact(resolve(dataset)), options);
+        print(session.json, { artifact: artifact.path, ...artifact.manifest.facts }, () =>
+          describeEvaluation(artifact),
+        );
+      }),
+  );
+}

@@ -1,0 +1,57 @@
+// `cupel serve`: an OpenAI-compatible server for a GGUF model.
+import { resolve } from 'node:path';
+import type { Command } from 'commander';
+import { serve } from '../serve/serve.ts';
+import { integerOption } from './numbers.ts';
+
+interface ServeChoices {
+  port: number;
+  host: string;
+  threads?: number;
+  context?: number;
+  parallel?: number;
+}
+
+export function register(program: Command): void {
+  program
+    .command('serve')
+    .description('serve a GGUF model over the OpenAI API (chat completions, completions, models)')
+    .argument('<model>', 'GGUF file')
+    .option('-p, --port <n>', 'port; 0 takes a free one', integerOption(0, 65535), 8080)
+    .option('--host <address>', 'address to listen on', '127.0.0.1')
+    .option('--threads <n>', 'threads that compute; all cores without it', integerOption(1))
+    .option('--context <tokens>', 'context of each request', integerOption(128))
+    .option('--parallel <n>', 'requests decoded at once', integerOption(1, 256))
+    .addHelpText(
+      'after',
+      '\nExample:\n  cupel serve student-q8_0.gguf --port 8080\n  curl http://127.0.0.1:8080/v1/chat/completions -H "content-type: application/json" \\\n    -d \'{"model": "student-q8_0", "messages": [{"role": "user", "content": "where is my order?"}]}\'',
+    )
+    .action(async (model: string, options: ServeChoices) => {
+      const server = await serve({
+        model: resolve(model),
+        host: options.host,
+        port: options.port,
+        threads: options.threads,
+        contextTokens: options.context,
+        parallel: options.parallel,
+      });
+      process.stderr.write(`listening on ${server.url}, model ${server.model}\n`);
+      await stopped();
+      process.stderr.write('stopping: finishing what is in flight\n');
+      await server.close();
+    });
+}
+
+/** Resolves on the first SIGTERM or SIGINT; the second ends the process at once. */
+function stopped(): Promise<void> {
+  return new Promise((done) => {
+    let asked = false;
+    const stop = () => {
+      if (asked) process.exit(130);
+      asked = true;
+      done();
+    };
+    process.on('SIGTERM', stop);
+    process.on('SIGINT', stop);
+  });
+}

@@ -1,0 +1,100 @@
+// Puts a streamed completion together again: what the same request would have returned without `stream`.
+
+type Json = Record<string, unknown>;
+
+/** Collects the chunks of a chat or text completion; any other stream is kept as the list of its events. */
+export class Reassembly {
+  #head: Json | undefined;
+  #choices = new Map<number, Json>();
+  #usage: unknown;
+  #other: unknown[] = [];
+  #ended = false;
+
+  /** Data of one event. Text that is not JSON is kept among the other events. */
+  add(data: string): void {
+    if (data === '[DONE]') {
+      this.#ended = true;
+      return;
+    }
+    let event: Json;
+    try {
+      event = JSON.parse(data) as Json;
+    } catch {
+      this.#other.push(data);
+      return;
+    }
+    if (Array.isArray(event.choices)) this.#addChunk(event);
+    else this.#other.push(event);
+  }
+
+  /** The stream said `[DONE]`. */
+  get ended(): boolean {
+    return this.#ended;
+  }
+
+  get result(): unknown {
+    if (this.#head) return this.#completion();
+    // the responses API ends with an event that holds the whole response
+    const last = this.#other.at(-1) as Json | undefined;
+    if (last?.response && typeof last.response === 'object') return last.response;
+    return this.#other.length > 0 ? { events: this.#other } : null;
+  }
+
+  #addChunk(event: Json): void {
+    const { choices, usage, object, ...rest } = event;
+    this.#head ??= { ...rest, object: object === 'chat.completion.chunk' ? 'chat.completion' : object };
+    if (usage) this.#usage = usage;
+    for (const choice of choices as Json[]) this.#addChoice(choice);
+  }
+
+  #addChoice({ index = 0, delta, ...rest }: Json): void {
+    const choice = this.#choices.get(index as number) ?? { index };
+    this.#choices.set(index as number, choice);
+    if (delta) choice.message = merge(choice.message, delta);
+    for (const [name, value] of Object.entries(rest)) {
+      if (name === 'finish_reason' || name === 'stop_reason') choice[name] = value ?? choice[name] ?? null;
+      else choice[name] = merge(choice[name], value);
+    }
+  }
+
+  #completion(): Json {
+    const choices = [...this.#choices.values()].sort((a, b) => (a.index as number) - (b.index as number));
+    for (const choice of choices) dropIndexes(choice.message as Json | undefined);
+    return { ...this.#head, choices, ...(this.#usage ? { usage: this.#usage } : {}) };
+  }
+}
+
+const WHOLE = new Set(['role', 'id', 'type', 'name', 'object']);
+
+/** Text is appended, lists of numbered parts are merged by their `index`, other lists joined, objects merged by name. */
+function merge(old: unknown, add: unknown, name = ''): unknown {
+  if (add === null || add === undefined) return old ?? add;
+  if (old === null || old === undefined) return Array.isArray(add) ? mergeList([], add) : structuredClone(add);
+  if (typeof add === 'string' && typeof old === 'string') return WHOLE.has(name) ? add || old : old + add;
+  if (Array.isArray(add) && Array.isArray(old)) return mergeList(old, add);
+  if (typeof add === 'object' && typeof old === 'object') return mergeObject(old as Json, add as Json);
+  return add;
+}
+
+function mergeObject(old: Json, add: Json): Json {
+  for (const [name, value] of Object.entries(add)) old[name] = merge(old[name], value, name);
+  return old;
+}
+
+function mergeList(old: unknown[], add: unknown[]): unknown[] {
+  for (const item of add) {
+    const index = (item as Json | null)?.index;
+    const at = typeof index === 'number' ? old.findIndex((known) => (known as Json).index === index) : -1;
+    if (at >= 0) old[at] = merge(old[at], item);
+    else old.push(structuredClone(item));
+  }
+  return old;
+}
+
+/** Tool calls are numbered only in streams. */
+function dropIndexes(message: Json | undefined): void {
+  if (!Array.isArray(message?.tool_calls)) return;
+  message.tool_calls = (message.tool_calls as Json[])
+    .sort((a, b) => Number(a.index ?? 0) - Number(b.index ?? 0))
+    .map(({ index: _, ...call }) => call);
+}

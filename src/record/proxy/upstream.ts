@@ -1,0 +1,73 @@
+// Where requests are sent: an OpenAI-compatible base URL, its key from the environment, and whether it has been answering.
+import type { OutgoingHttpHeaders } from 'node:http';
+import { CupelError } from '../../base/errors.ts';
+
+export interface UpstreamOptions {
+  /** Shown in records, metrics and logs; the host name by default. */
+  name?: string;
+  /** Base URL as the OpenAI clients take it, e.g. `https://api.deepseek.com/v1`; a query (Azure's `api-version`) is kept. */
+  url: string;
+  /** Secret sent upstream; without it the caller's own `Authorization` is passed on. */
+  key?: string;
+  /** Model name sent instead of the caller's, for a second upstream that calls it otherwise. */
+  model?: string;
+}
+
+const REST_AFTER = 5;
+const REST_MS = 10_000;
+
+/** An upstream and its recent health: after five failures in a row the other upstream goes first for ten seconds. */
+export class Upstream {
+  readonly name: string;
+  readonly url: URL;
+  readonly model: string | undefined;
+  readonly hasKey: boolean;
+  #key: string | undefined;
+  #failures = 0;
+  #restUntil = 0;
+
+  /** @throws CupelError when the URL is not http or https */
+  constructor(options: UpstreamOptions) {
+    this.url = parseUrl(options.url);
+    this.name = options.name ?? this.url.host;
+    this.model = options.model;
+    this.#key = options.key || undefined;
+    this.hasKey = this.#key !== undefined;
+  }
+
+  /** Path and query for an endpoint below the base URL; the caller's query comes after the base's own. */
+  path(endpoint: string, search: string): string {
+    const query = [this.url.search, search].map((part) => part.replace(/^\?/, '')).filter(Boolean);
+    return `${this.url.pathname.replace(/\/+$/, '')}/${endpoint}${query.length > 0 ? `?${query.join('&')}` : ''}`;
+  }
+
+  /** Azure takes its key in `api-key`, everyone else as a bearer token. */
+  authorization(caller: string | undefined): OutgoingHttpHeaders {
+    if (this.#key === undefined) return caller === undefined ? {} : { authorization: caller };
+    const azure = this.url.hostname.endsWith('.azure.com');
+    return azure ? { 'api-key': this.#key } : { authorization: `Bearer ${this.#key}` };
+  }
+
+  get resting(): boolean {
+    return Date.now() < this.#restUntil;
+  }
+
+  answered(): void {
+    this.#failures = 0;
+    this.#restUntil = 0;
+  }
+
+  failed(): void {
+    if (++this.#failures >= REST_AFTER) this.#restUntil = Date.now() + REST_MS;
+  }
+}
+
+function parseUrl(text: string): URL {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  if (url && /^https?:$/.test(url.protocol)) return url;
+  throw new CupelError(`not an http or https URL: ${text}`, {
+    place: { field: 'upstream' },
+    remedy: 'give the base URL of an OpenAI-compatible API, e.g. https://api.openai.com/v1',
+    exitCode: 2,
+  });
+}

@@ -1,0 +1,127 @@
+// Keeps the store up with the journal: batch after batch, and patient while the database is away.
+import { appendFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { JournalReader } from '../journal/reader.ts';
+import { reason } from './open.ts';
+import type { Store } from './store.ts';
+import { takeOver } from './takeover.ts';
+
+export interface DrainStatus {
+  /** The database answered last time. */
+  connected: boolean;
+  /** Why it did not. */
+  problem: string | null;
+  stored: number;
+  /** Records that the database refused; kept in `rejected.jsonl` beside the journal. */
+  rejected: number;
+  /** Torn or damaged lines. */
+  damaged: number;
+}
+
+export interface DrainOptions {
+  folder: string;
+  /** Opens the store; called again until it succeeds. */
+  open: () => Promise<Store>;
+  onStatus: (status: DrainStatus) => void;
+  /** Removes what is too old; called every hour. */
+  retainDays?: number;
+}
+
+const BATCH = { records: 500, bytes: 4 << 20 };
+const IDLE_MS = 100;
+const HOUR_MS = 3_600_000;
+
+export class Drain {
+  #options: DrainOptions;
+  #reader: JournalReader;
+  #store: Store | undefined;
+  #stopping = false;
+  #failures = 0;
+  #cleanedAt = 0;
+  #arrivals: { segment: number; resolve: () => void }[] = [];
+  readonly status: DrainStatus = { connected: false, problem: null, stored: 0, rejected: 0, damaged: 0 };
+
+  constructor(options: DrainOptions) {
+    this.#options = options;
+    this.#reader = new JournalReader(options.folder);
+  }
+
+  /** The open store; undefined while the database is away. */
+  get store(): Store | undefined {
+    return this.#store;
+  }
+
+  /** Runs until `stop`. Never throws: trouble shows in the status and is tried again. */
+  async run(): Promise<void> {
+    while (!this.#stopping) {
+      try {
+        this.#store ??= await this.#options.open();
+        const more = await this.#step(this.#store);
+        this.#connected();
+        if (!more) await sleep(IDLE_MS);
+      } catch (error) {
+        this.#away(error);
+        // from a quarter of a second to five seconds
+        await sleep(Math.min(250 * 2 ** this.#failures++, 5_000));
+      }
+    }
+    await this.#store?.close();
+  }
+
+  /** Resolves when everything before `segment` is in the store. */
+  arrival(segment: number): Promise<void> {
+    return new Promise((resolve) => {
+      this.#arrivals.push({ segment, resolve });
+    });
+  }
+
+  stop(): void {
+    this.#stopping = true;
+  }
+
+  /** One batch. True when there may be more at once. */
+  async #step(store: Store): Promise<boolean> {
+    const batch = this.#reader.read(BATCH);
+    if (batch.records.length > 0) {
+      const rejected = await takeOver(store, batch.records);
+      for (const record of rejected) this.#setAside(record);
+      this.status.stored += batch.records.length - rejected.length;
+      this.status.rejected += rejected.length;
+    }
+    this.status.damaged += batch.damaged;
+    this.#reader.commit(batch);
+    this.#arrivals = this.#arrivals.filter(({ segment, resolve }) => {
+      if (this.#reader.cursor.segment < segment) return true;
+      resolve();
+      return false;
+    });
+    await this.#clean(store);
+    return batch.records.length > 0;
+  }
+
+  #setAside(record: unknown): void {
+    appendFileSync(join(this.#options.folder, 'rejected.jsonl'), `${JSON.stringify(record)}\n`);
+  }
+
+  async #clean(store: Store): Promise<void> {
+    const { retainDays } = this.#options;
+    if (retainDays === undefined || Date.now() - this.#cleanedAt < HOUR_MS) return;
+    this.#cleanedAt = Date.now();
+    await store.remove({ until: new Date(Date.now() - retainDays * 24 * HOUR_MS).toISOString() });
+  }
+
+  #connected(): void {
+    const changed = !this.status.connected;
+    this.#failures = 0;
+    this.status.connected = true;
+    this.status.problem = null;
+    if (changed) this.#options.onStatus(this.status);
+  }
+
+  #away(error: unknown): void {
+    this.status.connected = false;
+    this.status.problem = reason(error);
+    this.#options.onStatus(this.status);
+  }
+}

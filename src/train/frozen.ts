@@ -1,0 +1,79 @@
+// The weights of a frozen base model with LoRA beside its projections, in int8 or float32.
+import type { Builder } from '../graph/builder.ts';
+import type { Value } from '../graph/node.ts';
+import type { Projection, WeightSource, Weights } from '../models/model.ts';
+import { int8Weight, type Levels } from './int8.ts';
+import type { LoraValues } from './lora.ts';
+
+export type Precision = { readonly kind: 'float32' } | { readonly kind: 'int8'; readonly levels: Levels };
+
+export interface AdapterBranch {
+  readonly values: LoraValues;
+  /** alpha / rank */
+  readonly scale: number;
+}
+
+/**
+ * Projections that share an input are one frozen product; the adapters stay one for each projection, as PEFT names them.
+ * @param source must outlive the making of the session: weights are read when it asks for them
+ */
+export function frozenWeights(
+  b: Builder,
+  source: WeightSource,
+  precision: Precision,
+  adapters: AdapterBranch | null,
+): Weights {
+  const weight = (name: string, shape: readonly number[]) =>
+    b.constant(name, 'float32', shape, () => source.read(name));
+  return {
+    weight,
+    linear(x, projections) {
+      const inputs = x.shape.at(-1) as number;
+      const sizes = projections.map(({ out }) => out);
+      const product = frozenProduct(b, source, precision, x, inputs, projections);
+      const parts = b.split(product, product.shape.length - 1, sizes);
+      return projections.map((projection, i) => {
+        const { name, out, bias } = projection;
+        const base = bias ? b.add(parts[i], weight(`${name}.bias`, [out])) : parts[i];
+        return adapters ? addAdapter(b, x, base, name, adapters) : base;
+      });
+    },
+  };
+}
+
+function addAdapter(b: Builder, x: Value, base: Value, module: string, { values, scale }: AdapterBranch): Value {
+  const pair = values.get(module);
+  if (!pair) return base;
+  const narrow = b.matmul(x, pair.A, { transB: true, alpha: scale });
+  return b.add(b.matmul(narrow, pair.B), base);
+}
+
+/** x [...,K] through the stacked matrices of all projections: [..., sum of outputs]. */
+function frozenProduct(
+  b: Builder,
+  source: WeightSource,
+  precision: Precision,
+  x: Value,
+  inputs: number,
+  projections: readonly Projection[],
+): Value {
+  const outputs = projections.reduce((sum, { out }) => sum + out, 0);
+  const name = `${projections.map((projection) => projection.name).join('+')}.weight`;
+  const read = () => stack(projections.map((projection) => source.read(`${projection.name}.weight`)));
+  if (precision.kind === 'float32') {
+    return b.matmul(x, b.constant(name, 'float32', [outputs, inputs], read), { transB: true });
+  }
+  const { forward, transposed } = int8Weight(b, name, [outputs, inputs], read, precision.levels);
+  return b.int8MatMul(x, forward, transposed);
+}
+
+function stack(parts: readonly Float32Array[]): Float32Array {
+  if (parts.length === 1) return parts[0];
+  const all = new Float32Array(parts.reduce((sum, part) => sum + part.length, 0));
+  let at = 0;
+  for (const part of parts) {
+    all.set(part, at);
+    at += part.length;
+  }
+  return all;
+}

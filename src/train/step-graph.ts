@@ -1,0 +1,89 @@
+// The graphs of training: one step (loss and gradient of theta) and one validation batch (log likelihoods of answer tokens).
+import { Builder } from '../graph/builder.ts';
+import { gradients } from '../graph/gradient.ts';
+import type { Graph, Value } from '../graph/node.ts';
+import { int64, type Tensor } from '../graph/tensor.ts';
+import { logitsOf } from '../models/loss.ts';
+import type { ModelConfig, ModelFamily, ModelInputs, PackLayout, WeightSource } from '../models/model.ts';
+import { frozenWeights, type Precision } from './frozen.ts';
+import { type LoraLayout, loraValues } from './lora.ts';
+import type { Batch } from './packing.ts';
+
+/** A model as the catalog and formats/ hand it over. */
+export interface BaseModel<C extends ModelConfig = ModelConfig> {
+  readonly family: ModelFamily<C>;
+  readonly config: C;
+  readonly weights: WeightSource;
+}
+
+export interface GraphOptions {
+  readonly base: BaseModel;
+  readonly shape: PackLayout;
+  readonly lora: LoraLayout;
+  readonly precision: Precision;
+}
+
+interface Parts {
+  readonly b: Builder;
+  readonly theta: Value;
+  /** [A] */
+  readonly nll: Value;
+  /** [A,V] */
+  readonly logProbabilities: Value;
+}
+
+/** Inputs of `feeds` and theta; outputs `loss` (a scalar) and `gradient` (of theta). */
+export function stepGraph(options: GraphOptions): Graph {
+  const { b, theta, nll } = forward(options);
+  const weights = b.input('weights', 'float32', ['A']);
+  const loss = b.reduceSum(b.mul(nll, weights), [0]);
+  const [gradient] = gradients(b, loss, [theta]);
+  b.output('loss', loss);
+  b.output('gradient', gradient);
+  return b.graph();
+}
+
+/** Inputs as `stepGraph` but for `weights`; outputs `nll` [A] and `best` [A], the largest log probability at each position. */
+export function validationGraph(options: GraphOptions): Graph {
+  const { b, nll, logProbabilities } = forward(options);
+  b.output('nll', nll);
+  b.output('best', b.reduceMax(logProbabilities, [-1]));
+  return b.graph();
+}
+
+function forward({ base, shape, lora, precision }: GraphOptions): Parts {
+  const b = new Builder();
+  const tokens = shape.prefix + shape.rows * shape.length;
+  const theta = b.input('theta', 'float32', [lora.size]);
+  const inputs: ModelInputs = {
+    ids: b.input('ids', 'int64', [1, tokens]),
+    positions: b.input('positions', 'int64', [1, tokens]),
+    segments: b.input('segments', 'int64', [1, tokens]),
+    layout: shape,
+  };
+  const lossAt = b.input('lossAt', 'int64', ['A']);
+  const targets = b.input('targets', 'int64', ['A']);
+  const scale = lora.options.alpha / lora.options.rank;
+  const weights = frozenWeights(b, base.weights, precision, { values: loraValues(b, theta, lora), scale });
+  const hidden = base.family.forward(b, base.config, inputs, weights);
+  const answers = b.gather(b.reshape(hidden, [tokens, base.config.hiddenSize]), lossAt);
+  const logits = logitsOf(b, base.family, base.config, weights, answers);
+  const [nll, logProbabilities] = b.emit('crossEntropy', [logits, targets], {});
+  return { b, theta, nll, logProbabilities };
+}
+
+/** The tensors of a batch, by the names of the inputs. */
+export function feeds(
+  batch: Batch,
+): Record<'ids' | 'positions' | 'segments' | 'lossAt' | 'targets' | 'weights', Tensor> {
+  const tokens = [1, batch.ids.length];
+  const answers = [batch.lossAt.length];
+  return {
+    ids: int64(tokens, batch.ids),
+    positions: int64(tokens, batch.positions),
+    segments: int64(tokens, batch.segments),
+    lossAt: int64(answers, batch.lossAt),
+    targets: int64(answers, batch.targets),
+    weights: { dtype: 'float32', shape: answers, data: batch.weights },
+  };
+}
