@@ -38,7 +38,7 @@ export async function runEvaluate(
   };
   const inputs = { model: await fileInput(model), dataset: dataset.manifest.key };
   return stage(session, 'evaluate', EVALUATE_VERSION, inputs, options, async (folder) => {
-    const tokenizer = await openTokenizer(model);
+    const tokenizer = openTokenizer(model);
     const completer = await openCompleter(model);
     try {
       return await evaluate({
