@@ -1,0 +1,85 @@
+// `cupel distill`: trains a LoRA adapter on the teacher's answers.
+import { resolve } from 'node:path';
+import type { Command } from 'commander';
+import { type Artifact, openArtifact } from '../artifacts/store.ts';
+import { formatDuration, parseDuration } from '../base/duration.ts';
+import { DISTILL_DEFAULTS, DISTILL_VERSION, type DistillOptions, distill } from '../distill/distill.ts';
+import { integerOption, numberOption } from './numbers.ts';
+import { type CommonOptions, commonOptions, print, type Session, withSession } from './session.ts';
+import { type MadeArtifact, stage } from './stages.ts';
+import { findStudent, type Student, studentOption } from './student.ts';
+
+export interface DistillChoices {
+  budget: string;
+  rank?: number;
+  alpha?: number;
+  targets?: string[];
+  learningRate?: number;
+  precision?: 'int8' | 'float32';
+  maxEpochs?: number;
+  seed?: number;
+}
+
+export function distillOptions(command: Command): Command {
+  return command
+    .option('-b, --budget <duration>', 'time to train, e.g. 90s, 10m, 1h', '10m')
+    .option('--rank <r>', 'LoRA rank', integerOption(1, 512))
+    .option('--alpha <a>', 'LoRA alpha: adapters are scaled by alpha / rank', numberOption(0))
+    .option('--targets <names...>', 'projections that get an adapter, e.g. q_proj v_proj')
+    .option('--learning-rate <rate>', 'peak of the cosine schedule', numberOption(0))
+    .option('--precision <kind>', 'of the frozen weights: int8 or float32')
+    .option('--max-epochs <n>', 'most passes over the training conversations', numberOption(0))
+    .option('--seed <n>', 'of the adapter and the order of conversations', integerOption(0));
+}
+
+/** Distill as a stage. @throws CupelError for a budget that is no duration */
+export function runDistill(
+  session: Session,
+  student: Student,
+  dataset: Artifact,
+  choices: DistillChoices,
+): Promise<MadeArtifact> {
+  const { rank, alpha, targets, learningRate, precision, maxEpochs, seed } = choices;
+  const given = Object.fromEntries(
+    Object.entries({ rank, alpha, targets, learningRate, precision, maxEpochs, seed }).filter(
+      ([, value]) => value !== undefined,
+    ),
+  ) as Partial<DistillOptions>;
+  const options: DistillOptions = {
+    ...DISTILL_DEFAULTS,
+    ...given,
+    budgetSeconds: parseDuration(choices.budget, '--budget'),
+  };
+  const inputs = { student: student.identity, dataset: dataset.manifest.key };
+  return stage(session, 'distill', DISTILL_VERSION, inputs, { ...options }, (folder) =>
+    distill({
+      dataset: dataset.path,
+      student: student.path,
+      options,
+      folder,
+      progress: session.progress,
+      signal: session.signal,
+    }),
+  );
+}
+
+export function register(program: Command): void {
+  const command = program
+    .command('distill')
+    .description("train a LoRA adapter of the student on the teacher's answers, within a budget of time")
+    .argument('<dataset>', 'folder that `cupel import` made')
+    .addHelpText(
+      'after',
+      '\nExample:\n  cupel distill .cupel/artifacts/import-0123456789abcdef --budget 20m --rank 16',
+    );
+  distillOptions(studentOption(commonOptions(command))).action(
+    (dataset: string, options: CommonOptions & DistillChoices & { student: string }) =>
+      withSession(options, async (session) => {
+        const student = await findStudent(session, options.student);
+        const artifact = await runDistill(session, student, openArtifact(resolve(dataset)), options);
+        print(session.json, { artifact: artifact.path, ...artifact.manifest.facts }, () =>
+          [`trained for ${formatDuration(artifact.manifest.seconds)}`, artifact.path].join('\n'),
+        );
+      }),
+  );
+}
