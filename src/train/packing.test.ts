@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { Random } from '../base/random.ts';
-import { PADDING_SEGMENT, PREFIX_SEGMENT, packBatch, packShape, placements, placeOnce } from './packing.ts';
+import { PADDING_SEGMENT, PREFIX_SEGMENT, packBatch, packLayout, placements, placeOnce } from './packing.ts';
 import { groupByPrefix } from './prefix.ts';
 import type { Sample } from './sample.ts';
 
@@ -46,7 +46,7 @@ describe('prefix groups', () => {
 describe('packed batches', () => {
   const samples = mixed();
   const groups = groupByPrefix(samples, 64);
-  const shape = packShape(samples, groups, 64);
+  const shape = packLayout(samples, groups, 64);
 
   test('every conversation keeps its tokens and positions, and predicts exactly its answer', () => {
     for (const placement of placeOnce(samples, groups, shape)) {
@@ -97,8 +97,8 @@ describe('packed batches', () => {
       { ids: Int32Array.from([1, 9, 3]), answers: [{ start: 2, end: 3 }] },
     ];
     const one = groupByPrefix(two, 64);
-    const [placement] = placeOnce(two, one, packShape(two, one, 64));
-    const { weights } = packBatch(two, one, packShape(two, one, 64), placement, 'conversation');
+    const [placement] = placeOnce(two, one, packLayout(two, one, 64));
+    const { weights } = packBatch(two, one, packLayout(two, one, 64), placement, 'conversation');
     expect([...weights].map((weight) => weight.toFixed(4)).sort()).toEqual(['0.1667', '0.1667', '0.1667', '0.5000']);
   });
 });

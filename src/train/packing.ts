@@ -28,7 +28,11 @@ export interface Batch {
 export type LossWeighting = 'token' | 'conversation';
 
 /** The shape that serves all samples: rows as long as the longest suffix, about `batchTokens` tokens in rows. */
-export function packShape(samples: readonly Sample[], groups: readonly PrefixGroup[], batchTokens: number): PackLayout {
+export function packLayout(
+  samples: readonly Sample[],
+  groups: readonly PrefixGroup[],
+  batchTokens: number,
+): PackLayout {
   let longest = 1;
   let total = 0;
   for (const { prefix, members } of groups) {

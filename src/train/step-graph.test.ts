@@ -1,0 +1,153 @@
+import { expect, test } from 'vitest';
+import { Random } from '../base/random.ts';
+import { floats } from '../graph/tensor.ts';
+import { openOnnx } from '../runtime/onnx.ts';
+import { interpret } from '../runtime/reference.ts';
+import { initialTheta, type LoraLayout, loraLayout } from './lora.ts';
+import { packBatch, packLayout, placeOnce } from './packing.ts';
+import { groupByPrefix, type PrefixGroup } from './prefix.ts';
+import type { Sample } from './sample.ts';
+import { feeds, type GraphOptions, stepGraph, validationGraph } from './step-graph.ts';
+import { tinyModel } from './tiny-model.ts';
+
+const TARGETS = ['q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj'];
+const base = tinyModel();
+const lora = loraLayout(base.family.weightShapes(base.config), { rank: 4, alpha: 8, targets: TARGETS });
+
+/** Conversations with a common prompt, of different lengths, one with two answers. */
+function conversations(): Sample[] {
+  const random = new Random(5);
+  const draw = (n: number) => Array.from({ length: n }, () => 2 + random.below(60));
+  const prompt = [1, ...draw(11)];
+  return Array.from({ length: 7 }, (_, i) => {
+    const ids = [...prompt, ...draw(4 + 3 * i), ...draw(3)];
+    const last = { start: ids.length - 3, end: ids.length };
+    return { ids: Int32Array.from(ids), answers: i === 6 ? [{ start: 15, end: 17 }, last] : [last] };
+  });
+}
+
+/** Non-zero B, or the gradient of A would vanish. */
+function someTheta(layout: LoraLayout): Float32Array {
+  const random = new Random(11);
+  return initialTheta(layout, 2).map((value) => value + 0.1 * random.normal());
+}
+
+/** A layout that holds all samples at once. */
+function roomy(samples: readonly Sample[], groups: readonly PrefixGroup[]) {
+  const packed = packLayout(samples, groups, 128);
+  return { ...packed, rows: packed.rows + 1 };
+}
+
+async function step(
+  options: Pick<GraphOptions, 'precision'>,
+  samples: readonly Sample[],
+  groups: PrefixGroup[],
+) {
+  const layout = roomy(samples, groups);
+  const [placement, ...more] = placeOnce(samples, groups, layout);
+  expect(more).toEqual([]);
+  const batch = packBatch(samples, groups, layout, placement, 'token');
+  const session = await openOnnx(stepGraph({ base, shape: layout, lora, ...options }));
+  const theta = { dtype: 'float32', shape: [lora.size], data: someTheta(lora) } as const;
+  const { loss, gradient } = await session.run({ ...feeds(batch), theta });
+  await session.close();
+  return { loss: floats(loss)[0], gradient: floats(gradient), batch };
+}
+
+const float32 = { precision: { kind: 'float32' } } as const;
+const alone = (samples: readonly Sample[]): PrefixGroup[] => [
+  { prefix: new Int32Array(), members: samples.map((_, i) => i) },
+];
+
+function cosine(a: Float32Array, b: Float32Array): number {
+  const dot = (x: Float32Array, y: Float32Array) => x.reduce((sum, value, i) => sum + value * y[i], 0);
+  return dot(a, b) / Math.sqrt(dot(a, a) * dot(b, b));
+}
+
+test('a packed batch with a shared prefix has the loss and the gradient of its conversations one by one', async () => {
+  const samples = conversations();
+  const packed = await step(float32, samples, groupByPrefix(samples, 128));
+  expect(packed.batch.ids.length).toBeLessThan(samples.reduce((sum, { ids }) => sum + ids.length, 0));
+  const total = packed.batch.lossAt.length;
+  let loss = 0;
+  const gradient = new Float32Array(lora.size);
+  for (const sample of samples) {
+    const single = await step(float32, [sample], alone([sample]));
+    const share = single.batch.lossAt.length / total;
+    loss += share * single.loss;
+    single.gradient.forEach((value, i) => {
+      gradient[i] += share * value;
+    });
+  }
+  expect(packed.loss).toBeCloseTo(loss, 5);
+  const largest = gradient.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+  packed.gradient.forEach((value, i) => {
+    expect(Math.abs(value - gradient[i])).toBeLessThan(1e-4 * largest);
+  });
+});
+
+test('the gradient of theta is that of finite differences, in double precision', () => {
+  const samples = conversations().slice(0, 2);
+  const groups = groupByPrefix(samples, 128);
+  const layout = roomy(samples, groups);
+  const batch = packBatch(samples, groups, layout, placeOnce(samples, groups, layout)[0], 'token');
+  const graph = stepGraph({ base, shape: layout, lora, ...float32 });
+  const run = (theta: Float32Array) =>
+    interpret(graph, { ...feeds(batch), theta: { dtype: 'float32', shape: [lora.size], data: theta } });
+  const theta = someTheta(lora);
+  const direction = Float32Array.from({ length: lora.size }, (_, i) => Math.sin(i) * 2 ** -10);
+  const slope = run(theta)
+    .get('gradient')!
+    .data.reduce((sum, g, i) => sum + g * direction[i], 0);
+  const at = (sign: number) => run(theta.map((value, i) => value + sign * direction[i])).get('loss')!.data[0];
+  expect((at(1) - at(-1)) / 2).toBeCloseTo(slope, 4);
+});
+
+test('no leak: changing one conversation leaves every other as it was, bit by bit', async () => {
+  const samples = conversations();
+  const groups = groupByPrefix(samples, 128);
+  const layout = roomy(samples, groups);
+  const session = await openOnnx(validationGraph({ base, shape: layout, lora, ...float32 }));
+  const run = async (list: readonly Sample[]) => {
+    const batch = packBatch(list, groups, layout, placeOnce(list, groups, layout)[0], 'token');
+    const { weights: _, ...inputs } = feeds(batch);
+    const theta = { dtype: 'float32', shape: [lora.size], data: someTheta(lora) } as const;
+    const nll = floats((await session.run({ ...inputs, theta })).nll);
+    return batch.members.map((_, member) => [...nll].filter((_, i) => batch.segments[batch.lossAt[i]] === member + 1));
+  };
+  const before = await run(samples);
+  const changed = samples.map((sample, i) =>
+    i === 3 ? { ...sample, ids: sample.ids.map((id, at) => (at < 12 ? id : 63 - (id % 60))) } : sample,
+  );
+  const after = await run(changed);
+  await session.close();
+  const differs = before.map((values, i) => values.some((value, k) => value !== after[i][k]));
+  const members = packBatch(samples, groups, layout, placeOnce(samples, groups, layout)[0], 'token').members;
+  expect(members.filter((_, i) => differs[i])).toEqual([3]);
+});
+
+test('two jobs in one batch stream: a prefix shorter than the layout is padded without effect', async () => {
+  const samples = conversations();
+  const groups = groupByPrefix(samples, 128);
+  const shorter = [{ ...groups[0], prefix: groups[0].prefix.slice(0, 5) }];
+  const whole = await step(float32, samples, groups);
+  const layoutOf = roomy(samples, shorter);
+  const padded = { ...layoutOf, prefix: 12 };
+  const batch = packBatch(samples, shorter, padded, placeOnce(samples, shorter, padded)[0], 'token');
+  const session = await openOnnx(stepGraph({ base, shape: padded, lora, ...float32 }));
+  const theta = { dtype: 'float32', shape: [lora.size], data: someTheta(lora) } as const;
+  const { loss, gradient } = await session.run({ ...feeds(batch), theta });
+  await session.close();
+  expect(floats(loss)[0]).toBeCloseTo(whole.loss, 5);
+  expect(cosine(floats(gradient), whole.gradient)).toBeGreaterThan(0.99999);
+});
+
+test('int8 base weights point the gradient the same way', async () => {
+  const samples = conversations();
+  const groups = groupByPrefix(samples, 128);
+  const exact = await step(float32, samples, groups);
+  const coarse = await step({ precision: { kind: 'int8', levels: 63 } }, samples, groups);
+  expect(coarse.loss).not.toBe(exact.loss);
+  expect(Math.abs(coarse.loss / exact.loss - 1)).toBeLessThan(0.03);
+  expect(cosine(coarse.gradient, exact.gradient)).toBeGreaterThan(0.97);
+});
