@@ -19,7 +19,7 @@ lock.packages[''].optionalDependencies = optionalDependencies;
 let added = 0;
 for (const [path, entry] of Object.entries(lock.packages)) {
   for (const [name, version] of Object.entries(entry.optionalDependencies ?? {})) {
-    const nested = path && `${path}/node_modules/${name}`;
+    const nested = `${path}/node_modules/${name}`;
     if (lock.packages[nested] || lock.packages[`node_modules/${name}`]) continue;
     const os = SYSTEMS.find(([, pattern]) => pattern.test(name))?.[0];
     const cpu = PROCESSORS.find((processor) => name.includes(processor));
