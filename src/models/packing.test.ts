@@ -6,6 +6,7 @@ import { floats, int64, sizeOf } from '../graph/tensor.ts';
 import { openOnnx } from '../runtime/onnx.ts';
 import { llama } from './llama.ts';
 import { modelInputs } from './loss.ts';
+import type { PackLayout } from './model.ts';
 import { constantWeights } from './weights.ts';
 
 const CONFIG = llama.parseConfig({
@@ -19,10 +20,11 @@ const CONFIG = llama.parseConfig({
   tie_word_embeddings: true,
 });
 
-async function openModel() {
+async function openModel(layout?: PackLayout) {
   const b = new Builder();
   const source = { names: () => [], shape: () => [], read: randomWeight };
-  b.output('hidden', llama.forward(b, CONFIG, modelInputs(b), constantWeights(b, source)));
+  const inputs = layout ? { ...modelInputs(b, 1, tokensOf(layout)), layout } : modelInputs(b);
+  b.output('hidden', llama.forward(b, CONFIG, inputs, constantWeights(b, source)));
   const session = await openOnnx(b.graph());
   const run = async (ids: number[], positions: number[], segments: number[]) => {
     const row = (data: number[]) => int64([1, data.length], data);
@@ -31,6 +33,8 @@ async function openModel() {
   };
   return { run, close: () => session.close() };
 }
+
+const tokensOf = ({ prefix, rows, length }: PackLayout) => prefix + rows * length;
 
 function randomWeight(name: string): Float32Array {
   const random = new Random([...name].reduce((sum, c) => sum * 31 + c.charCodeAt(0), 7));
@@ -78,4 +82,21 @@ it('lets every conversation see the shared prefix as if it stood before it', asy
   const alone = await run([...prefix, ...second], counting(0, 6), [1, 1, 1, 1, 1, 1]);
   await close();
   expect(difference(packed.slice(5 * 16), alone.slice(3 * 16))).toBeLessThan(1e-5);
+});
+
+it.each([
+  { prefix: 4, rows: 2, length: 5 },
+  { prefix: 0, rows: 2, length: 5 },
+])('computes the same with the layout $prefix + $rows x $length known', async (layout) => {
+  const random = new Random(3);
+  const ids = Array.from({ length: tokensOf(layout) }, () => random.below(31));
+  // one token of the prefix and one of the second row are padding
+  const segments = [...[0, 0, 0, -1].slice(0, layout.prefix), 1, 1, 1, 2, 2, 3, 3, 3, 3, -1];
+  const positions = [...[0, 1, 2, 0].slice(0, layout.prefix), 3, 4, 5, 3, 4, 3, 4, 5, 6, 0];
+  const [plain, packed] = [await openModel(), await openModel(layout)];
+  const [expected, actual] = [await plain.run(ids, positions, segments), await packed.run(ids, positions, segments)];
+  await Promise.all([plain.close(), packed.close()]);
+  const counted = segments.flatMap((segment, i) => (segment >= 0 ? [i] : []));
+  const rows = (x: Float32Array) => Float32Array.from(counted.flatMap((i) => [...x.slice(i * 16, i * 16 + 16)]));
+  expect(difference(rows(actual), rows(expected))).toBeLessThan(1e-5);
 });
