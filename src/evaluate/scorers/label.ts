@@ -51,23 +51,32 @@ export function labelFinder(expected: readonly string[]): (answer: string) => st
   };
 }
 
-/** The words around the label that all expected answers share, up to a bracket or colon: `answer: c` is label `c`. */
+/**
+ * What stands around a label, taken off: text up to the last bracket or colon, and from the next opening bracket on, where
+ * several of the expected answers have the same. So `answer: c` is label `c`, and so is `[answer]c<eoa>`.
+ */
 function frameOf(labels: readonly string[]): (text: string) => string {
-  if (labels.length < 2) return (text) => text;
-  const shared = (texts: readonly string[]) => {
-    let length = 0;
-    while (length < texts[0].length && texts.every((text) => text[length] === texts[0][length])) length++;
-    return texts[0].slice(0, length);
-  };
-  const before = /^.*[\]】>:：]\s*/su.exec(shared(labels))?.[0] ?? '';
-  const reversed = shared(labels.map((text) => [...text].reverse().join('')));
-  const after = [...(/^.*[[【<]/su.exec(reversed)?.[0] ?? '')].reverse().join('');
+  const starts = repeated(labels.map((text) => BEFORE.exec(text)?.[0] ?? ''));
+  const ends = repeated(labels.map((text) => AFTER.exec(text)?.[0] ?? ''));
   return (text) => {
-    const start = text.startsWith(before) ? before.length : 0;
-    const end =
-      after && text.endsWith(after) && text.length - after.length >= start ? text.length - after.length : text.length;
-    return text.slice(start, end).trim();
+    const start = starts.find((frame) => text.startsWith(frame)) ?? '';
+    const rest = text.slice(start.length);
+    const end = ends.find((frame) => rest.endsWith(frame)) ?? '';
+    return rest.slice(0, rest.length - end.length).trim();
   };
+}
+
+const BEFORE = /^.*[\]】>:：]\s*(?=\S)(?![^<]*>)/su;
+const AFTER = /\s*[[【<][^\]】>]*[\]】>]$/u;
+
+/** Texts that occur at least twice, the longest first. */
+function repeated(texts: readonly string[]): string[] {
+  const counts = new Map<string, number>();
+  for (const text of texts) if (text) counts.set(text, (counts.get(text) ?? 0) + 1);
+  return [...counts]
+    .filter(([, count]) => count > 1)
+    .map(([text]) => text)
+    .sort((a, b) => b.length - a.length);
 }
 
 /** Text between `[marker]` and `<end>`, the form that LawBench asks for; the last one if there are several. */

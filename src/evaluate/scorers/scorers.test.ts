@@ -102,6 +102,17 @@ describe('label', () => {
     expect(labelFinder(['劳动纠纷', '公司法', '侵权'])(answer)).toBe(want);
   });
 
+  test('two ways of writing the same choices are one set of labels', () => {
+    const find = labelFinder([...choices, '[正确答案]A<eoa>', '[正确答案]B<eoa>', '劳动纠纷', '侵权']);
+    expect(['正确答案:B。', '[正确答案]B<eoa>', 'B', '[类别]侵权<eoa>', '正确答案:E'].map(find)).toEqual([
+      'b',
+      'b',
+      'b',
+      '侵权',
+      NO_LABEL,
+    ]);
+  });
+
   test('an expected answer that names two labels is compared as it is', () => {
     const score = label.prepare(['a', 'b', 'a', 'b'], options);
     expect(score('a and b', 'A and B').score).toBe(1);

@@ -80,7 +80,7 @@ ${costChart([
   { name: 'teacher', tone: 'b', value: teacher.usdPer1k },
   { name: 'student', tone: 'a', value: student.usdPer1k },
 ])}
-${prices.map(({ model, price, estimated }) => html`<p class="note">${model}: ${usd(price.input)} for a million input tokens (${usd(price.cached)} cached), ${usd(price.output)} output, by ${price.from}${price.asOf && ` as of ${price.asOf}`} (${price.source}).${price.note && ` Note: ${price.note}.`}${estimated && ' Tokens estimated: the rows have no usage.'}</p>`)}
+${prices.map(({ model, price, estimated }) => html`<p class="note">${model}: ${usd(price.input)} for a million input tokens${price.cached !== price.input && ` (${usd(price.cached)} cached)`}, ${usd(price.output)} output, by ${price.from}${price.asOf && ` as of ${price.asOf}`} (${price.source}).${price.note && ` Note: ${price.note}.`}${estimated && ' Tokens estimated: the rows have no usage.'}</p>`)}
 <p class="note">Machine: ${machine.from}${machine.asOf && `, as of ${machine.asOf}`}${machine.source && ` (${machine.source})`}.</p>
 <p>A machine that runs all month costs ${usd(alwaysOn.usdPerMonth)}. That is less than the teacher from ${count(alwaysOn.requestsToBreakEven)} requests a month, and less than 5% of it from ${count(alwaysOn.requestsForLimit)}; it can answer ${count(alwaysOn.capacity)}.</p>
 <table><thead><tr><th>Made once</th><th class="num">time</th><th class="num">money</th></tr></thead><tbody>${spent.map((entry) => html`<tr><td>${entry.stage}</td><td class="num">${formatDuration(entry.seconds)}</td><td class="num">${usd(entry.usd)}</td></tr>`)}<tr><th>together</th><td class="num">${formatDuration(spent.reduce((sum, entry) => sum + entry.seconds, 0))}</td><td class="num">${usd(ledger.spentUsd)}</td></tr></tbody></table>
