@@ -34,7 +34,7 @@ test('a large gradient is clipped to the norm, a small one is left alone', () =>
 });
 
 test('the rate rises, peaks, and falls to its floor', () => {
-  const schedule = { peak: 1, steps: 100, warmup: 0.1, floor: 0.05 };
+  const schedule = { peak: 1, steps: 100, warmupSteps: 10, floor: 0.05 };
   const rates = Array.from({ length: 101 }, (_, step) => learningRate(schedule, step));
   expect(rates[0]).toBeCloseTo(0.1);
   expect(rates[9]).toBe(1);

@@ -70,7 +70,7 @@ export function* placements(
   groups: readonly PrefixGroup[],
   shape: PackLayout,
   seed: number,
-): Generator<Placement> {
+): Generator<Placement, never> {
   const random = new Random(seed);
   const waiting: number[][] = groups.map(() => []);
   for (;;) {
@@ -87,6 +87,26 @@ export function* placements(
     });
     yield* random.shuffle(epoch);
   }
+}
+
+/** Random access to the stream by number; going back replays it from the start, which is cheap. */
+export function placementOf(
+  samples: readonly Sample[],
+  groups: readonly PrefixGroup[],
+  layout: PackLayout,
+  seed: number,
+): (number: number) => Placement {
+  let stream = placements(samples, groups, layout, seed);
+  let at = 0;
+  return (number) => {
+    if (number < at) {
+      stream = placements(samples, groups, layout, seed);
+      at = 0;
+    }
+    for (; at < number; at++) stream.next();
+    at++;
+    return stream.next().value as Placement;
+  };
 }
 
 /** Every sample once, in order, the last placements partly filled: for validation. */

@@ -4,16 +4,15 @@ export interface Schedule {
   /** Highest rate. */
   readonly peak: number;
   readonly steps: number;
-  /** Share of the steps that warm up. */
-  readonly warmup: number;
+  /** Steps that rise to the peak; the rate of these does not depend on `steps`. */
+  readonly warmupSteps: number;
   /** Last rate as a share of the peak. */
   readonly floor: number;
 }
 
 /** The rate of step `step`, counted from 0. */
-export function learningRate({ peak, steps, warmup, floor }: Schedule, step: number): number {
-  const rising = Math.max(1, Math.round(steps * warmup));
-  if (step < rising) return (peak * (step + 1)) / rising;
-  const done = Math.min(1, (step - rising) / Math.max(1, steps - rising));
+export function learningRate({ peak, steps, warmupSteps, floor }: Schedule, step: number): number {
+  if (step < warmupSteps) return (peak * (step + 1)) / warmupSteps;
+  const done = Math.min(1, (step - warmupSteps) / Math.max(1, steps - warmupSteps));
   return peak * (floor + (1 - floor) * 0.5 * (1 + Math.cos(Math.PI * done)));
 }
