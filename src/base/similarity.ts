@@ -29,7 +29,7 @@ export function shingles(text: string): Shingles {
   const plain = plainText(text);
   const size = (plain.match(CJK)?.length ?? 0) * 2 > plain.length ? 3 : 5;
   const found = new Set<number>();
-  if (plain.length <= size) found.add(fnvOf(plain));
+  if (plain.length <= size) found.add(fnv(plain));
   for (let at = 0; at + size <= plain.length; at++) found.add(fnv(plain, at, at + size));
   return Uint32Array.from(found).sort();
 }
@@ -148,18 +148,15 @@ function minHash(set: Shingles): Uint32Array {
   return signature;
 }
 
-const SEEDS = new Uint32Array(BANDS * ROWS).map((_, k) => fnvOf(`seed ${k}`));
-const MULTIPLIERS = new Uint32Array(BANDS * ROWS).map((_, k) => fnvOf(`multiplier ${k}`) | 1);
+const SEEDS = new Uint32Array(BANDS * ROWS).map((_, k) => fnv(`seed ${k}`));
+const MULTIPLIERS = new Uint32Array(BANDS * ROWS).map((_, k) => fnv(`multiplier ${k}`) | 1);
 
-function fnv(text: string, from: number, to: number): number {
+/** FNV-1a with a final mix, of UTF-16 code units. */
+export function fnv(text: string, from = 0, to = text.length): number {
   let hash = 0x811c9dc5;
   for (let i = from; i < to; i++) hash = Math.imul(hash ^ text.charCodeAt(i), 0x01000193);
   hash ^= hash >>> 16;
   hash = Math.imul(hash, 0x85ebca6b);
   hash ^= hash >>> 13;
   return hash >>> 0;
-}
-
-function fnvOf(text: string): number {
-  return fnv(text, 0, text.length);
 }

@@ -233,6 +233,21 @@ describe('the split', () => {
     expect([...splits.train, ...splits.calibration].map((row) => row.line)).toEqual([3, 4]);
   });
 
+  test('training rows that hold a long passage of a test row are left out', async () => {
+    const words = (from: number, to: number) =>
+      Array.from({ length: to - from }, (_, i) => `word${from + i}`).join(' ');
+    const held = write([good(words(0, 40))]);
+    const traces = write([
+      good(`${words(100, 300)} ${words(0, 36)} ${words(300, 500)}`),
+      good(`${words(500, 800)} ${words(0, 12)}`),
+      good(words(800, 900)),
+      good(words(900, 1000)),
+    ]);
+    const { facts, splits } = await run(traces, { test: held });
+    expect([...splits.train, ...splits.calibration].map((row) => row.line).sort()).toEqual([2, 3, 4]);
+    expect(facts.droppedFromTrain).toBe(1);
+  });
+
   test('a training file that repeats the test file is an error', async () => {
     await expect(run(write([good()]), { test: write([good()]) })).rejects.toMatchObject({ exitCode: 2 });
   });

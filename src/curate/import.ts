@@ -4,10 +4,11 @@ import { join } from 'node:path';
 import { writeDurably } from '../base/durable.ts';
 import { CupelError } from '../base/errors.ts';
 import { readLines, toJsonl } from '../base/jsonl.ts';
+import { findLeaks } from '../base/overlap.ts';
 import { type Progress, silent } from '../base/progress.ts';
 import type { Example } from '../chat/messages.ts';
 import { type Row, readRow } from './row.ts';
-import { clusterRows, dealClusters, quotas, type SplitName } from './split.ts';
+import { askedText, clusterRows, dealClusters, PASSAGES, quotas, type SplitName } from './split.ts';
 
 /** Raise when the same input gives other output. */
 export const IMPORT_VERSION = 1;
@@ -67,7 +68,7 @@ export interface ImportFacts extends Record<string, unknown> {
   trimmed: number;
   /** Groups of near-duplicates that were kept within one split. */
   nearDuplicates: { clusters: number; rows: number };
-  /** Training rows dropped because they are (near-)duplicates of the test file. */
+  /** Training rows dropped because they (nearly) repeat rows of the test split, whole or in long passages. */
   droppedFromTrain: number;
   splits: Record<SplitName, number>;
   /** Teacher's model name -> rows. */
@@ -96,7 +97,8 @@ export async function importTraces(run: ImportRun): Promise<ImportFacts> {
   progress({ stage: 'import', message: 'looking for near-duplicates' });
   const rows = [...traces.rows, ...(test?.rows ?? [])];
   const clusters = clusterRows(rows, options.nearDuplicate);
-  const splits = test ? splitAround(rows, traces.rows.length, clusters, options) : splitAll(rows, clusters, options);
+  const dealt = test ? splitAround(rows, traces.rows.length, clusters, options) : splitAll(rows, clusters, options);
+  const splits = withoutLeaks(rows, dealt, options);
   const rejects = [...traces.rejects, ...(test?.rejects ?? [])];
   const files: Record<SplitName, Example[]> = { train: [], calibration: [], test: [] };
   rows.forEach((row, i) => {
@@ -193,6 +195,22 @@ function splitAround(
   return result;
 }
 
+/** Training rows that long passages of test rows are found in are left out too: the evaluation would refuse them. */
+function withoutLeaks(
+  rows: Row[],
+  splits: (SplitName | undefined)[],
+  options: ImportOptions,
+): (SplitName | undefined)[] {
+  const indices = rows.map((_, i) => i);
+  const held = indices.filter((i) => splits[i] === 'test');
+  const seen = indices.filter((i) => splits[i] === 'train' || splits[i] === 'calibration');
+  const texts = (chosen: number[]) => chosen.map((i) => askedText(rows[i].messages));
+  const { nearDuplicate } = options;
+  const leaks = findLeaks(texts(held), texts(seen), { nearDuplicate, containment: PASSAGES });
+  const dropped = new Set(leaks.flatMap((leak) => [...leak.seen].map((at) => seen[at])));
+  return splits.map((split, i) => (dropped.has(i) ? undefined : split));
+}
+
 function toExample(row: Row & { line: number }): Example {
   const { content: _content, trimmed: _trimmed, ...example } = row;
   return example;
@@ -215,7 +233,7 @@ function warningsFor(facts: ImportFacts): string[] {
   return [
     facts.rejected > 0 && `${facts.rejected} of ${facts.rows} rows were refused: see rejects.jsonl`,
     facts.droppedFromTrain > 0 &&
-      `${facts.droppedFromTrain} training rows were left out because they (nearly) repeat rows of the test file`,
+      `${facts.droppedFromTrain} training rows were left out because they (nearly) repeat rows of the test split`,
     splits.test < 59 && `only ${splits.test} test rows: even a faultless student needs 59 for a verdict of "proven"`,
     splits.train < 100 && `only ${splits.train} training rows: expect a weak student`,
   ].filter((warning) => warning !== false);
@@ -235,7 +253,8 @@ function allBad(file: string, rejects: Reject[]): CupelError {
 }
 
 function nothingToTrain(run: ImportRun, facts: ImportFacts): CupelError {
-  const why = facts.droppedFromTrain > 0 ? 'every training row repeats the test file' : 'too few rows to hold some out';
+  const why =
+    facts.droppedFromTrain > 0 ? 'every training row repeats the test split' : 'too few rows to hold some out';
   return new CupelError(`nothing is left to train on: ${why}`, {
     place: { file: run.traces },
     remedy: 'record more traffic, or give another --test file',

@@ -1,6 +1,7 @@
 // Deals conversations to train, calibration and test by their content, so that the order of rows does not matter and
 // neither a conversation nor a near-duplicate of it is in two splits.
 import { sha256 } from '../base/hash.ts';
+import { passagePairs } from '../base/overlap.ts';
 import { distinctiveShingles, Groups, nearDuplicatePairs, plainText } from '../base/similarity.ts';
 import { type ChatMessage, messageText } from '../chat/messages.ts';
 
@@ -28,9 +29,12 @@ export function askedText(messages: readonly ChatMessage[]): string {
     .join('\n');
 }
 
+/** Share of a row's long n-grams found in other rows from which they belong together; the evaluation refuses at 0.8. */
+export const PASSAGES = 0.6;
+
 /**
- * Clusters of conversations that must stay together: the same words asked, near-duplicates at `threshold` (Jaccard), and
- * the recorded prefixes of one growing conversation.
+ * Clusters of conversations that must stay together: the same words asked, near-duplicates at `threshold` (Jaccard), the
+ * recorded prefixes of one growing conversation, and rows that share long passages (questions about one document).
  */
 export function clusterRows(rows: readonly SplitRow[], threshold: number): Clusters {
   const groups = new Groups(rows.length);
@@ -55,6 +59,7 @@ export function clusterRows(rows: readonly SplitRow[], threshold: number): Clust
     (i, j) => groups.join(i, j),
     (i, j) => groups.find(i) === groups.find(j),
   );
+  passagePairs(texts, PASSAGES, (i, j) => groups.join(i, j));
   return numbered(rows.map((_, i) => groups.find(i)));
 }
 

@@ -196,6 +196,58 @@ describe('going on after a kill', () => {
   });
 });
 
+describe('what would spoil the verdict', () => {
+  test('test items that training rows give away are found', async () => {
+    const words = (n: number) => Array.from({ length: 30 }, (_, i) => `w${n * 30 + i}`).join(' ');
+    const rows = Array.from({ length: 20 }, (_, i) => example(i, words(i), 'yes'));
+    const train = [
+      example(100, `${words(3)} please`, 'yes'),
+      example(101, `${words(70)} ${words(5)} ${words(71)}`, 'yes'),
+      example(102, words(80), 'yes'),
+    ];
+    const { contamination } = await run(dataset(rows, train), standIn(right).completer);
+    expect(contamination).toMatchObject({ nearDuplicates: 1, passages: 1 });
+    expect(contamination.items).toEqual([
+      { test: 'row-3', seen: 'row-100', kind: 'near-duplicate' },
+      { test: 'row-5', seen: 'row-101', kind: 'n-grams' },
+    ]);
+  });
+
+  test('looks at a test split are counted once for each evaluation, over half a line too', async () => {
+    const looksFile = join(root, 'looks.jsonl');
+    const data = dataset(echo);
+    const look = async (name: string, rows = data) => {
+      const folder = join(root, name);
+      mkdirSync(folder, { recursive: true });
+      const { completer } = standIn(right);
+      const facts = await evaluate({
+        dataset: rows,
+        completer,
+        countTokens,
+        folder,
+        looksFile,
+        options: { resamples: 500 },
+      });
+      return facts.looks;
+    };
+    expect(await look('look-1')).toBe(1);
+    expect(await look('look-1')).toBe(1);
+    writeFileSync(looksFile, `${readFileSync(looksFile, 'utf8')}{"test": "hal`);
+    expect(await look('look-2')).toBe(2);
+    expect(await look('look-3')).toBe(3);
+    expect(await look('other', dataset(echo.slice(0, 50)))).toBe(1);
+  });
+
+  test('items of one source are resampled together', async () => {
+    const rows = echo.map((row, i) => ({ ...row, tags: { source: `${Math.floor(i / 10)}` } }));
+    const student = (question: string) => (question === 'say 0' ? 'label 1' : right(question));
+    const apart = await run(dataset(rows), standIn(student).completer);
+    const together = await run(dataset(rows), standIn(student).completer, { options: { clusterTag: 'source' } });
+    expect(together.quality.student).toBe(apart.quality.student);
+    expect(together.quality.lower95).toBeLessThan(apart.quality.lower95);
+  });
+});
+
 describe('what cannot be answered', () => {
   const tooLong = (question: string) => {
     if (question === 'say 1') throw new CupelError('does not fit the context');

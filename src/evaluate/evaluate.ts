@@ -8,12 +8,15 @@ import { type Progress, silent } from '../base/progress.ts';
 import type { Completer } from '../chat/completer.ts';
 import { type Example, messageText, promptOf } from '../chat/messages.ts';
 import { type Answer, answerAll, busySeconds } from './answers.ts';
+import { type Contamination, contaminationOf } from './contamination.ts';
 import { type Basis, basisOf, expectedAnswer, rightAnswer } from './expected.ts';
+import { countLook, testHash } from './looks.ts';
 import { type Quality, qualityOf } from './quality.ts';
 import { chooseScorer, type ScorerName, scorers } from './scorers/registry.ts';
 import type { Score, ScoreAnswer } from './scorers/scorer.ts';
 import { type Confusion, confusionsOf, fieldMeans, type Slice, slicesOf } from './slices.ts';
 import { quantile } from './statistics/bootstrap.ts';
+import type { Pair } from './statistics/pairs.ts';
 import { type CountTokens, type TeacherTokens, teacherTokens } from './tokens.ts';
 
 /** Raise when the same answers give other facts. */
@@ -28,6 +31,8 @@ export interface EvaluateOptions {
   seed: number;
   /** JSON: an answer counts only if all of its fields are right. */
   requireAllFields: boolean;
+  /** Tag whose equal values make items of one source, resampled as a whole; '' for none. */
+  clusterTag: string;
 }
 
 export const EVALUATE_DEFAULTS: EvaluateOptions = {
@@ -36,6 +41,7 @@ export const EVALUATE_DEFAULTS: EvaluateOptions = {
   resamples: 10_000,
   seed: 1,
   requireAllFields: false,
+  clusterTag: '',
 };
 
 export interface EvaluateRun {
@@ -46,6 +52,8 @@ export interface EvaluateRun {
   countTokens: CountTokens;
   options?: Partial<EvaluateOptions>;
   folder: string;
+  /** Where looks at test splits are counted, e.g. WORKSPACE/looks.jsonl; without it they are not. */
+  looksFile?: string;
   progress?: Progress;
   signal?: AbortSignal;
 }
@@ -97,6 +105,11 @@ export interface EvaluateFacts extends Record<string, unknown> {
   fields: Record<string, number>;
   confusions: Confusion[];
   slices: Slice[];
+  contamination: Contamination;
+  /** Evaluations on this test split so far, this one included; 0 where nobody counts. */
+  looks: number;
+  /** Hash of the test split's conversations. */
+  testHash: string;
   notes: string[];
 }
 
@@ -126,7 +139,10 @@ export async function evaluate(run: EvaluateRun): Promise<EvaluateFacts> {
   });
   const items = scoreItems(test, answers, basis, scorers[scorer].prepare(right, options));
   writeFileDurably(join(run.folder, 'scores.jsonl'), toJsonl(items));
-  const pairs = items.map((item) => ({ student: item.studentScore, teacher: item.teacherScore }));
+  const pairs = items.map((item): Pair => {
+    const cluster = item.tags?.[options.clusterTag];
+    return { student: item.studentScore, teacher: item.teacherScore, ...(cluster ? { cluster } : {}) };
+  });
   const facts: EvaluateFacts = {
     scorer,
     scorerDescription: scorers[scorer].description,
@@ -138,6 +154,9 @@ export async function evaluate(run: EvaluateRun): Promise<EvaluateFacts> {
     fields: fieldMeans(items),
     confusions: confusionsOf(items),
     slices: slicesOf(items),
+    contamination: contaminationOf(test, seen),
+    looks: run.looksFile ? countLook(run.looksFile, test, run.folder) : 0,
+    testHash: testHash(test),
     notes: [],
   };
   facts.notes = notesFor(facts, test, items.length);
@@ -213,6 +232,8 @@ function notesFor(facts: EvaluateFacts, test: Example[], scored: number): string
     student.truncated > 0 &&
       `${student.truncated} answers were cut at ${student.maxTokens} tokens (from the longest training answer, or --max-tokens)`,
     student.failed > 0 && `${student.failed} conversations could not be answered and count as wrong`,
+    facts.looks > 1 &&
+      `this test split was looked at ${facts.looks} times: the more often, the likelier a lucky result; renew it now and then`,
     facts.teacher.some((sum) => sum.estimated) &&
       "the rows have no usage: the teacher's tokens are an estimate, counted with the student's tokenizer",
   ].filter((note) => note !== false);

@@ -43,6 +43,9 @@ export const Evaluated = z.looseObject({
   slices: z.array(
     z.object({ tag: z.string(), value: z.string(), n: z.number(), student: z.number(), teacher: z.number() }),
   ),
+  contamination: z.looseObject({ nearDuplicates: z.number(), passages: z.number() }),
+  looks: z.number(),
+  testHash: z.string(),
   notes: z.array(z.string()),
 });
 export type Evaluated = z.infer<typeof Evaluated>;

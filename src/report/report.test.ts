@@ -15,7 +15,16 @@ import { decide } from './verdict.ts';
 const root = mkdtempSync(join(tmpdir(), 'cupel-report-'));
 afterAll(() => rmSync(root, { recursive: true, force: true }));
 
-type Part = 'teacher' | 'speed' | 'student' | 'fields' | 'confusions' | 'slices' | 'notes' | 'scorerDescription';
+type Part =
+  | 'teacher'
+  | 'speed'
+  | 'student'
+  | 'fields'
+  | 'confusions'
+  | 'slices'
+  | 'notes'
+  | 'scorerDescription'
+  | 'contamination';
 type Changes = { quality?: Partial<Evaluated['quality']> } & { [P in Part]?: Evaluated[P] };
 
 function evaluated(changes: Changes = {}): Evaluated {
@@ -66,6 +75,9 @@ function evaluated(changes: Changes = {}): Evaluated {
     fields: {},
     confusions: [],
     slices: [],
+    contamination: { nearDuplicates: 0, passages: 0 },
+    looks: 1,
+    testHash: 'abc',
     notes: [],
     ...rest,
   };
@@ -194,6 +206,7 @@ describe('the verdict', () => {
     ['an expensive machine', {}, { machineHour: 5 }, /costs \d+\.\d% of what the teacher costs; the limit is 5.0%/],
     ['a teacher nobody named', { teacher: teacher('unknown') }, {}, /do not name the teacher.*--teacher-model/],
     ['a teacher without a price', { teacher: teacher('gpt-9') }, {}, /no price is known for gpt-9/],
+    ['a leak', { contamination: { nearDuplicates: 1, passages: 2 } }, {}, /3 held-out items .* in the training rows/],
     ['no teacher at all', { teacher: [] }, {}, /could not be worked out/],
   ])('is "not proven" with %s', (_name, changes, options, reason) => {
     const { verdict: said, reasons } = verdict(changes, options);

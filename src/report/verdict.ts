@@ -15,7 +15,7 @@ export interface Verdict {
 
 /** `reservations`: further reasons against a proof (leaks between training and test, floors not kept). */
 export function decide(evaluated: Evaluated, ledger: Ledger, reservations: readonly string[] = []): Verdict {
-  const against = [...qualityReasons(evaluated), ...costReasons(ledger), ...reservations];
+  const against = [...qualityReasons(evaluated), ...leakReasons(evaluated), ...costReasons(ledger), ...reservations];
   if (against.length > 0) return { verdict: 'not proven', reasons: against };
   const { quality } = evaluated;
   return {
@@ -42,6 +42,14 @@ function qualityReasons({ quality }: Evaluated): string[] {
   return [
     ...reasons,
     `quality: ${seen}; about ${quality.needed} items like these would show 95%, here were ${quality.n}`,
+  ];
+}
+
+function leakReasons({ contamination }: Evaluated): string[] {
+  const leaked = contamination.nearDuplicates + contamination.passages;
+  if (leaked === 0) return [];
+  return [
+    `${leaked} held-out items (nearly) stand in the training rows: import again with both files, which leaves them out`,
   ];
 }
 
