@@ -63,6 +63,8 @@ function sessionOptions(options: OnnxOptions): InferenceSession.SessionOptions {
     ...(options.threads ? { intraOpNumThreads: options.threads } : {}),
     ...(options.profile ? { enableProfiling: true, profileFilePrefix: options.profile } : {}),
     graphOptimizationLevel: 'all',
+    // plans of memory are kept per input shape, and the number of loss positions differs at every step
+    enableMemPattern: false,
     logSeverityLevel: 3,
     extra: { session: { disable_prepacking: options.prepack ? '0' : '1' } },
   };

@@ -6,11 +6,7 @@ export interface TokenLogprob {
 }
 
 /** Natural logarithms of probabilities, before temperature and penalties. @param top how many of the likeliest to list */
-export function logprobsOf(
-  logits: Float32Array,
-  taken: number,
-  top: number,
-): { logprob: number; top: TokenLogprob[] } {
+export function logprobsOf(logits: Float32Array, taken: number, top: number): { logprob: number; top: TokenLogprob[] } {
   const total = logSumExp(logits);
   return {
     logprob: logits[taken] - total,

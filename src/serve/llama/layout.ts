@@ -81,7 +81,14 @@ export const BATCH = koffi.struct({
 export type Struct = Record<string, number | boolean | bigint | null>;
 
 /** Defaults of v0.5.0 that sit at both ends of the structs: another layout would shift them. */
-const KNOWN_MODEL = { n_gpu_layers: -1, split_mode: 1, load_mode: -1, main_gpu: 0, use_extra_bufts: true, no_host: false };
+const KNOWN_MODEL = {
+  n_gpu_layers: -1,
+  split_mode: 1,
+  load_mode: -1,
+  main_gpu: 0,
+  use_extra_bufts: true,
+  no_host: false,
+};
 const KNOWN_CONTEXT = {
   n_ctx: 512,
   n_batch: 2048,

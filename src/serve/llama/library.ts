@@ -113,7 +113,9 @@ function contextFunctions(fn: Binder) {
     poolingType: fn<[Pointer], number>('int32 llama_pooling_type(void*)'),
     memoryOf: fn<[Pointer], Pointer>('void* llama_get_memory(void*)'),
     clearMemory: fn<[Pointer, boolean], void>('void llama_memory_clear(void*, bool)'),
-    removeTokens: fn<[Pointer, number, number, number], boolean>('bool llama_memory_seq_rm(void*, int32, int32, int32)'),
+    removeTokens: fn<[Pointer, number, number, number], boolean>(
+      'bool llama_memory_seq_rm(void*, int32, int32, int32)',
+    ),
     copySequence: fn<[Pointer, number, number, number, number], void>(
       'void llama_memory_seq_cp(void*, int32, int32, int32, int32)',
     ),

@@ -47,7 +47,9 @@ export function requireLibraries(gpu: boolean): LlamaLibraries {
   if (chosen) return chosen;
   const cpu = packagesForPlatform().at(-1);
   throw new CupelError(`no llama.cpp library is installed for ${process.platform}-${process.arch}`, {
-    remedy: cpu ? `npm install ${cpu}@3.22.1` : 'serve on Linux, macOS or Windows; there is no prebuilt library for this platform',
+    remedy: cpu
+      ? `npm install ${cpu}@3.22.1`
+      : 'serve on Linux, macOS or Windows; there is no prebuilt library for this platform',
   });
 }
 
