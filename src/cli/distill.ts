@@ -18,6 +18,9 @@ export interface DistillChoices {
   precision?: 'int8' | 'float32';
   maxEpochs?: number;
   seed?: number;
+  batchTokens?: number;
+  maxLength?: number;
+  steps?: number;
 }
 
 export function distillOptions(command: Command): Command {
@@ -29,6 +32,13 @@ export function distillOptions(command: Command): Command {
     .option('--learning-rate <rate>', 'peak of the cosine schedule', numberOption(0))
     .option('--precision <kind>', 'of the frozen weights: int8 or float32')
     .option('--max-epochs <n>', 'most passes over the training conversations', numberOption(0))
+    .option('--batch-tokens <n>', 'tokens of a batch, beside the prefix that conversations share', integerOption(16))
+    .option('--max-length <tokens>', 'longest conversation that is trained on', integerOption(16))
+    .option(
+      '--steps <n>',
+      'a fixed number of steps in place of the budget: reruns are then bit-identical',
+      integerOption(1),
+    )
     .option('--seed <n>', 'of the adapter and the order of conversations', integerOption(0));
 }
 
@@ -39,17 +49,7 @@ export function runDistill(
   dataset: Artifact,
   choices: DistillChoices,
 ): Promise<MadeArtifact> {
-  const { rank, alpha, targets, learningRate, precision, maxEpochs, seed } = choices;
-  const given = Object.fromEntries(
-    Object.entries({ rank, alpha, targets, learningRate, precision, maxEpochs, seed }).filter(
-      ([, value]) => value !== undefined,
-    ),
-  ) as Partial<DistillOptions>;
-  const options: DistillOptions = {
-    ...DISTILL_DEFAULTS,
-    ...given,
-    budgetSeconds: parseDuration(choices.budget, '--budget'),
-  };
+  const options = chosen(choices);
   const inputs = { student: student.identity, dataset: dataset.manifest.key };
   return stage(session, 'distill', DISTILL_VERSION, inputs, { ...options }, (folder) =>
     distill({
@@ -61,6 +61,17 @@ export function runDistill(
       signal: session.signal,
     }),
   );
+}
+
+function chosen(choices: DistillChoices): DistillOptions {
+  const { rank, alpha, targets, learningRate, precision, maxEpochs, seed, batchTokens, steps } = choices;
+  const named = { rank, alpha, targets, learningRate, precision, maxEpochs, seed, batchTokens, steps };
+  const given = Object.entries({ ...named, maxTokens: choices.maxLength }).filter(([, value]) => value !== undefined);
+  return {
+    ...DISTILL_DEFAULTS,
+    ...(Object.fromEntries(given) as Partial<DistillOptions>),
+    budgetSeconds: parseDuration(choices.budget, '--budget'),
+  };
 }
 
 export function register(program: Command): void {

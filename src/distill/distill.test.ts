@@ -1,0 +1,119 @@
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { beforeAll, describe, expect, test } from 'vitest';
+import { writeTinyStudent } from '../../test/tiny-student.ts';
+import type { ProgressEvent } from '../base/progress.ts';
+import { readPeft } from '../formats/peft.ts';
+import { DISTILL_DEFAULTS, type DistillOptions, distill } from './distill.ts';
+
+const COLOURS = ['red', 'blue', 'green'];
+let root: string;
+let student: string;
+let dataset: string;
+
+const row = (i: number) => ({
+  id: `r${i}`,
+  line: i + 1,
+  messages: [
+    { role: 'system', content: 'colour of' },
+    { role: 'user', content: `thing ${i}` },
+    { role: 'assistant', content: COLOURS[i % 3] },
+  ],
+});
+const rows = (from: number, to: number) =>
+  Array.from({ length: to - from }, (_, i) => `${JSON.stringify(row(from + i))}\n`).join('');
+
+beforeAll(() => {
+  root = mkdtempSync(join(tmpdir(), 'cupel-distill-'));
+  student = join(root, 'tiny.gguf');
+  writeTinyStudent(student);
+  dataset = join(root, 'dataset');
+  mkdirSync(dataset);
+  writeFileSync(join(dataset, 'train.jsonl'), rows(0, 30));
+  writeFileSync(join(dataset, 'calibration.jsonl'), rows(30, 39));
+});
+
+function run(
+  name: string,
+  options: Partial<DistillOptions> = {},
+  more: { controller?: AbortController; data?: string } = {},
+) {
+  const folder = join(root, name);
+  mkdirSync(folder, { recursive: true });
+  const events: ProgressEvent[] = [];
+  const small = { rank: 4, alpha: 8, batchTokens: 256, steps: 12, learningRate: 0.02, warmupSteps: 2, seed: 3 };
+  const promise = distill({
+    dataset: more.data ?? dataset,
+    student,
+    options: { ...DISTILL_DEFAULTS, ...small, ...options },
+    folder,
+    signal: more.controller?.signal,
+    progress: (event) => {
+      events.push(event);
+      if (event.done === 5) more.controller?.abort(new Error('enough'));
+    },
+  });
+  return { folder, events, promise };
+}
+
+describe('distill', () => {
+  test('learns, and writes a PEFT adapter, the losses and the facts', async () => {
+    const { folder, events, promise } = run('learns', { precision: 'float32', steps: 40 });
+    const facts = await promise;
+    const losses = readFileSync(join(folder, 'losses.jsonl'), 'utf8')
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line));
+    expect(losses).toHaveLength(40);
+    expect(losses.at(-1).loss).toBeLessThan(losses[0].loss / 2);
+    expect(facts.validationLoss).toBeLessThan(losses[0].loss / 2);
+    expect(facts.conversations).toEqual({ train: 30, validation: 9 });
+    const adapter = readPeft(folder);
+    expect(adapter.pairs.size).toBe(14);
+    expect([...adapter.pairs.values()].reduce((n, { A, B }) => n + A.length + B.length, 0)).toBe(facts.parameters);
+    expect(events.some(({ message }) => message?.startsWith('plan: about'))).toBe(true);
+    expect(events.findLast(({ done }) => done !== undefined)).toMatchObject({ done: 40, total: 40, secondsLeft: 0 });
+  });
+
+  test('int8 follows float32', async () => {
+    const exact = await run('float32', { precision: 'float32' }).promise;
+    const coarse = await run('int8', { precision: 'int8' }).promise;
+    expect(coarse.precision).toMatch(/^int8/);
+    expect(Math.abs(coarse.validationLoss / exact.validationLoss - 1)).toBeLessThan(0.05);
+  });
+
+  test('an interrupted run goes on to the very bytes of one that was not', async () => {
+    const steps = 80;
+    const whole = run('whole', { steps });
+    await whole.promise;
+    const controller = new AbortController();
+    const first = run('broken', { steps }, { controller });
+    await expect(first.promise).rejects.toThrow('enough');
+    expect(existsSync(join(first.folder, 'adapter_model.safetensors'))).toBe(false);
+    expect(readdirSync(join(first.folder, '.checkpoints')).length).toBeGreaterThan(0);
+    await run('broken', { steps }).promise;
+    const adapter = (folder: string) => readFileSync(join(folder, 'adapter_model.safetensors'));
+    expect(adapter(first.folder).equals(adapter(whole.folder))).toBe(true);
+  });
+
+  test('a dataset without a calibration split holds some conversations out', async () => {
+    const data = join(root, 'uncalibrated');
+    mkdirSync(data);
+    writeFileSync(join(data, 'train.jsonl'), rows(0, 20));
+    writeFileSync(join(data, 'calibration.jsonl'), '');
+    const facts = await run('uncalibrated-run', { steps: 2 }, { data }).promise;
+    expect(facts.conversations).toEqual({ train: 18, validation: 2 });
+  });
+
+  test('conversations that are all too long are an error that names the setting', async () => {
+    await expect(run('long', { maxTokens: 20 }).promise).rejects.toMatchObject({
+      name: 'CupelError',
+      remedy: expect.stringContaining('--max-length'),
+    });
+  });
+
+  test('a projection that the model does not have is named', async () => {
+    await expect(run('targets', { targets: ['w_pack'] }).promise).rejects.toThrow(/no module named w_pack/);
+  });
+});

@@ -1,0 +1,58 @@
+// The options of the distill stage and their defaults.
+import type { LossWeighting } from '../train/packing.ts';
+
+/** Raise when the same input gives another adapter. */
+export const DISTILL_VERSION = 1;
+
+export interface DistillOptions {
+  /** Seconds from the start of the stage to the trained adapter. */
+  budgetSeconds: number;
+  /** LoRA rank. */
+  rank: number;
+  /** Adapters are scaled by alpha / rank. */
+  alpha: number;
+  /** Last parts of the names of the projections that get an adapter. */
+  targets: string[];
+  /** Peak of the schedule: linear warm-up, then half a cosine. */
+  learningRate: number;
+  warmupSteps: number;
+  /** Last learning rate as a share of the peak. */
+  floor: number;
+  /** Of the frozen weights and of the products with them. */
+  precision: 'int8' | 'float32';
+  /** Most passes over the training conversations. */
+  maxEpochs: number;
+  /** Tokens of a batch, a shared prefix not counted. */
+  batchTokens: number;
+  /** Conversations longer than this are left out, and listed. */
+  maxTokens: number;
+  /** Whether each answer token counts alike in the loss, or each conversation. */
+  weighting: LossWeighting;
+  /** Validations without a better loss before training stops. */
+  patience: number;
+  /** Most conversations in a validation. */
+  validationRows: number;
+  seed: number;
+  /** A fixed number of steps in place of the budget: two runs are then the same bit by bit. */
+  steps?: number;
+  /** Threads for one op; all cores without it. */
+  threads?: number;
+}
+
+export const DISTILL_DEFAULTS: DistillOptions = {
+  budgetSeconds: 600,
+  rank: 16,
+  alpha: 32,
+  targets: ['q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj'],
+  learningRate: 1e-3,
+  warmupSteps: 10,
+  floor: 0.05,
+  precision: 'int8',
+  maxEpochs: 20,
+  batchTokens: 512,
+  maxTokens: 1024,
+  weighting: 'token',
+  patience: 5,
+  validationRows: 200,
+  seed: 0,
+};

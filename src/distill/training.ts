@@ -1,0 +1,205 @@
+// One training run, in the thread it is called on: conversations in, a PEFT adapter and its losses out.
+import { join } from 'node:path';
+import { writeFileDurably } from '../base/durable.ts';
+import { toJsonl } from '../base/jsonl.ts';
+import type { Progress } from '../base/progress.ts';
+import { type Checkpoint, openCheckpoint } from '../formats/checkpoint.ts';
+import { writePeft } from '../formats/peft.ts';
+import { familyOf } from '../models/families.ts';
+import { type LoopResult, type LossRecord, type Progressing, train } from '../train/loop.ts';
+import { adapterMatrices, type LoraLayout, loraLayout } from '../train/lora.ts';
+import { answerTokens, type Sample } from '../train/sample.ts';
+import type { BaseModel } from '../train/step-graph.ts';
+import { int8Precision, openTrainer, type Packing, planPacking, type Trainer } from '../train/trainer.ts';
+import type { DistillFacts } from './facts.ts';
+import type { DistillOptions } from './options.ts';
+import { describeNeed, estimate, type Need, refuseWhatCannotFit } from './plan.ts';
+import type { TrainingJob } from './protocol.ts';
+import { type Material, readMaterial } from './samples.ts';
+
+/** Seconds between checkpoints: what a kill may lose. */
+const CHECKPOINT_SECONDS = 20;
+
+/** @throws CupelError; Interrupted when `job.stop` was set */
+export async function runTraining(job: TrainingJob, progress: Progress): Promise<DistillFacts> {
+  const started = performance.now();
+  const say = (message: string) => progress({ stage: 'distill', message });
+  const student = openCheckpoint(job.student);
+  let trainer: Trainer | undefined;
+  try {
+    const material = await readMaterial(job.dataset, student, job.options);
+    const setup = await prepare(job, student, material, say);
+    trainer = setup.trainer;
+    const spent = (performance.now() - started) / 1000;
+    const result = await loop(job, setup, spent, progress);
+    writeAdapter(job, student, setup.lora, result);
+    return factsOf(job.options, material, setup, result);
+  } finally {
+    await trainer?.close();
+    student.close();
+  }
+}
+
+interface Setup {
+  trainer: Trainer;
+  lora: LoraLayout;
+  packing: Packing;
+  need: Need;
+  precision: string;
+  tokensPerEpoch: number;
+}
+
+async function prepare(
+  { options, folder }: TrainingJob,
+  student: Checkpoint,
+  { train: samples, validation, tooLong }: Material,
+  say: (message: string) => void,
+): Promise<Setup> {
+  const family = familyOf(student.config);
+  const config = family.parseConfig(student.config);
+  const base: BaseModel = { family, config, weights: student.weights };
+  const { rank, alpha, targets, batchTokens, weighting, seed, threads } = options;
+  const weights = family.weightShapes(config);
+  const lora = loraLayout(weights, { rank, alpha, targets });
+  const packing = planPacking(samples, batchTokens);
+  const checking = planPacking(validation, batchTokens);
+  const tokensPerEpoch = epochTokens(packing, batchTokens);
+  if (tooLong.length > 0)
+    say(`${tooLong.length} conversations have more than ${options.maxTokens} tokens and are left out`);
+  say(
+    `${samples.length} conversations, ${tokensPerEpoch} tokens an epoch; ${validation.length} validate; ${lora.size} parameters in ${lora.adapters.length} adapters of rank ${rank}`,
+  );
+  const { prefix, rows, length } = packing.layout;
+  say(`a batch holds ${rows} rows of ${length} tokens after a shared prefix of ${prefix}`);
+  const need = estimate({
+    config,
+    weights,
+    lora,
+    precision: options.precision,
+    train: packing.layout,
+    validation: checking.layout,
+    answers: answersInBatch(packing),
+  });
+  say(describeNeed(need));
+  refuseWhatCannotFit(need, batchTokens);
+  const runtime = { threads, folder };
+  const precision = options.precision === 'int8' ? await int8Precision(runtime) : ({ kind: 'float32' } as const);
+  const trainer = await openTrainer(packing, checking, { base, lora, precision, weighting, seed, runtime });
+  const name = precision.kind === 'int8' ? `int8, levels up to ${precision.levels}` : 'float32';
+  return { trainer, lora, packing, need, precision: name, tokensPerEpoch };
+}
+
+/** Suffixes once, and the shared prefixes once a batch. */
+function epochTokens({ samples, groups }: Packing, batchTokens: number): number {
+  return groups.reduce((sum, { prefix, members }) => {
+    const suffixes = members.reduce((n, index) => n + samples[index].ids.length - prefix.length, 0);
+    return sum + suffixes + Math.ceil(suffixes / batchTokens) * prefix.length;
+  }, 0);
+}
+
+/** As if the conversations with the most answer tokens for their length filled a batch. */
+function answersInBatch({ samples, groups, layout }: Packing): number {
+  const room = layout.rows * layout.length;
+  const density = (sample: Sample, prefix: number) => answerTokens(sample) / (sample.ids.length - prefix);
+  let most = 0;
+  for (const { prefix, members } of groups) {
+    for (const index of members) most = Math.max(most, density(samples[index], prefix.length));
+  }
+  return Math.ceil(room * most);
+}
+
+function loop(
+  { options, folder, stop }: TrainingJob,
+  { trainer, packing, tokensPerEpoch }: Setup,
+  spent: number,
+  progress: Progress,
+): Promise<LoopResult> {
+  const { prefix, rows, length } = packing.layout;
+  const stepTokens = Math.min(tokensPerEpoch, prefix + rows * length);
+  const flag = new Int32Array(stop);
+  return train(
+    trainer,
+    {
+      learningRate: options.learningRate,
+      warmupSteps: options.warmupSteps,
+      floor: options.floor,
+      budgetSeconds: Math.max(1, options.budgetSeconds - spent),
+      mostSteps: Math.max(1, Math.ceil((options.maxEpochs * tokensPerEpoch) / stepTokens)),
+      steps: options.steps,
+      patience: options.patience,
+      checkpointSeconds: CHECKPOINT_SECONDS,
+    },
+    join(folder, '.checkpoints'),
+    {
+      clock: () => performance.now() / 1000,
+      onStep: (state) => progress(stepEvent(state)),
+      onNote: ({ step, message }) => progress({ stage: 'distill', message: `step ${step}: ${message}` }),
+      stopping: () => Atomics.load(flag, 0) !== 0,
+    },
+  );
+}
+
+function stepEvent({ record, plan, secondsLeft }: Progressing) {
+  const { step, loss, lr, tokensPerSecond, validation, exact } = record;
+  const checked =
+    validation === undefined ? '' : `, validation loss ${validation.toFixed(3)}, exact ${(100 * exact!).toFixed(0)}%`;
+  return {
+    stage: 'distill',
+    done: step,
+    total: plan?.steps,
+    unit: 'steps',
+    secondsLeft,
+    message: `loss ${loss.toFixed(3)}, ${tokensPerSecond.toFixed(0)} tokens/s${checked}`,
+    values: { step, loss, lr, tokensPerSecond, ...(validation === undefined ? {} : { validationLoss: validation }) },
+  };
+}
+
+function writeAdapter(
+  { options, folder }: TrainingJob,
+  student: Checkpoint,
+  lora: LoraLayout,
+  result: LoopResult,
+): void {
+  const pairs = new Map(
+    lora.adapters.map((adapter) => {
+      const { inputs, outputs } = adapter;
+      return [adapter.module, { ...adapterMatrices(result.theta, adapter, options.rank), inputs, outputs }];
+    }),
+  );
+  writeFileDurably(join(folder, 'losses.jsonl'), toJsonl(result.records.map(lossLine)));
+  writePeft(folder, { rank: options.rank, alpha: options.alpha, base: student.name, pairs });
+}
+
+function lossLine({ validation, ...record }: LossRecord) {
+  return { ...record, validationLoss: validation };
+}
+
+function factsOf(options: DistillOptions, material: Material, setup: Setup, result: LoopResult): DistillFacts {
+  const { records, best, steps, seconds, reason, notes } = result;
+  const tokens = records.at(-1)?.tokens ?? 0;
+  return {
+    parameters: setup.lora.size,
+    conversations: { train: material.train.length, validation: material.validation.length },
+    tooLong: material.tooLong,
+    tokensPerEpoch: setup.tokensPerEpoch,
+    batch: setup.packing.layout,
+    steps,
+    tokens,
+    tokensPerSecond: median(records.map((record) => record.tokensPerSecond)),
+    epochs: tokens / setup.tokensPerEpoch,
+    validationLoss: best.loss,
+    validationExact: best.exact,
+    bestStep: best.step,
+    reason,
+    notes,
+    memory: { planned: setup.need.memory, peak: process.resourceUsage().maxRSS * 1024 },
+    precision: setup.precision,
+    trainingSeconds: seconds,
+    weighting: options.weighting,
+  };
+}
+
+function median(values: readonly number[]): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  return sorted[Math.floor(sorted.length / 2)] ?? 0;
+}
