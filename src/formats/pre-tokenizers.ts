@@ -33,7 +33,14 @@ const SINGLE_DIGITS: PreTokenizerRule = { patterns: ['\\p{N}', GPT2] };
 const LLAMA3: PreTokenizerRule = { patterns: [words('\\p{N}{1,3}')], ignoreMerges: true, addBos: true };
 const QWEN2: PreTokenizerRule = { patterns: [words('\\p{N}')], nfc: true };
 const DEEPSEEK_LLM: PreTokenizerRule = {
-  patterns: ['[\\r\\n]', `\\s?[${CASED}]+`, '\\s?[!-/:-~\uff01-\uff0f\uff1a-\uff5e\u2018-\u201f\u3000-\u3002]+', '\\s+$', '[\u4e00-\u9fa5\u0800-\u4e00\uac00-\ud7ff]+', '\\p{N}+'],
+  patterns: [
+    '[\\r\\n]',
+    `\\s?[${CASED}]+`,
+    '\\s?[!-/:-~\uff01-\uff0f\uff1a-\uff5e\u2018-\u201f\u3000-\u3002]+',
+    '\\s+$',
+    '[\u4e00-\u9fa5\u0800-\u4e00\uac00-\ud7ff]+',
+    '\\p{N}+',
+  ],
 };
 const DEEPSEEK3: PreTokenizerRule = {
   patterns: [

@@ -286,9 +286,12 @@ class Run {
     this.#started = this.#hooks.clock();
     this.#note(`${wrong} at step ${at + 1}: back to step ${this.#step}, learning rate halved`);
     if (this.#state.rateFactor < 2 ** -MOST_FAULTS) {
-      throw new CupelError(`training does not hold: ${wrong} at step ${records.length + 1}, after ${MOST_FAULTS} retries`, {
-        remedy: 'lower --learning-rate, or use --precision float32',
-      });
+      throw new CupelError(
+        `training does not hold: ${wrong} at step ${records.length + 1}, after ${MOST_FAULTS} retries`,
+        {
+          remedy: 'lower --learning-rate, or use --precision float32',
+        },
+      );
     }
     this.#save();
   }

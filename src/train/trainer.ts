@@ -6,8 +6,8 @@ import { type OnnxOptions, openOnnx } from '../runtime/onnx.ts';
 import type { Session } from '../runtime/session.ts';
 import type { Precision } from './frozen.ts';
 import { largestLevel, saturationProbe } from './int8.ts';
-import { initialTheta, type LoraLayout } from './lora.ts';
 import type { StepResult, Trainee, Validation } from './loop.ts';
+import { initialTheta, type LoraLayout } from './lora.ts';
 import {
   type Batch,
   type LossWeighting,
