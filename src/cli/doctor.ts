@@ -5,9 +5,13 @@ import { tmpdir } from 'node:os';
 import type { Command } from 'commander';
 import { thisMachine } from '../artifacts/store.ts';
 import { formatBytes } from '../base/duration.ts';
+import { findEntry } from '../catalog/entries.ts';
+import { probeSources } from '../catalog/probe.ts';
+import { isFetched } from '../catalog/resolve.ts';
 import { freeDiskBytes, type Gpu, gpus, instructionSets, memory } from './machine.ts';
 import { measureMatrixSpeed } from './matrix-speed.ts';
 import { print } from './session.ts';
+import { DEFAULT_STUDENT } from './student.ts';
 import { formatTable } from './table.ts';
 
 interface Finding {
@@ -28,8 +32,9 @@ export function register(program: Command): void {
     .option('--json', 'one JSON document on stdout')
     .addHelpText('after', '\nExample:\n  cupel doctor --json')
     .action(async ({ json }: { json?: boolean }) => {
-      const found = await examine();
-      print(json ?? false, found, () =>
+      const facts = await survey();
+      const found = [...machineFindings(facts), gpuFinding(facts.gpus), ...weightFindings(facts)];
+      print(json ?? false, { ...facts, findings: found }, () =>
         formatTable(
           found.map(({ name, value, ok, remedy }) => [ok ? 'ok' : '--', name, remedy ? `${value} (${remedy})` : value]),
         ),
@@ -38,43 +43,73 @@ export function register(program: Command): void {
     });
 }
 
-async function examine(): Promise<Finding[]> {
+async function survey() {
   const { cpu, cores, node, platform } = thisMachine();
-  const { totalBytes, freeBytes } = memory();
-  const disk = freeDiskBytes(existsSync('.') ? '.' : tmpdir());
-  const speed = await measureMatrixSpeed();
+  const sources = probeSources();
+  return {
+    node,
+    platform,
+    cpu,
+    cores,
+    instructionSets: await instructionSets(),
+    memory: memory(),
+    freeDiskBytes: freeDiskBytes(existsSync('.') ? '.' : tmpdir()),
+    gpus: await gpus(),
+    gpuPackages: gpuPackages(),
+    matrixSpeed: await measureMatrixSpeed(),
+    student: { name: DEFAULT_STUDENT, inCache: isFetched(findEntry(DEFAULT_STUDENT)!) },
+    sources: await sources,
+  };
+}
+
+type Facts = Awaited<ReturnType<typeof survey>>;
+
+function machineFindings(facts: Facts): Finding[] {
+  const { node, platform, cpu, cores, instructionSets: sets, freeDiskBytes: disk, matrixSpeed } = facts;
+  const { totalBytes, freeBytes } = facts.memory;
   const [major, minor] = node.slice(1).split('.').map(Number);
   return [
-    {
-      name: 'Node',
-      value: `${node} on ${platform}`,
-      ok: major > 20 || (major === 20 && minor >= 19),
-      remedy: undefined,
-    },
-    { name: 'processor', value: `${cpu}, ${cores} cores`, ok: true },
-    { name: 'instruction sets', value: (await instructionSets()).join(' ') || 'unknown', ok: true },
-    {
-      name: 'memory',
-      value: `${formatBytes(freeBytes)} free of ${formatBytes(totalBytes)}`,
-      ok: freeBytes > LEAST_MEMORY,
-      ...(freeBytes > LEAST_MEMORY ? {} : { remedy: 'close other programs: training the default student needs 3 GB' }),
-    },
-    {
-      name: 'disk',
-      value: `${formatBytes(disk)} free here`,
-      ok: disk > LEAST_DISK,
-      ...(disk > LEAST_DISK ? {} : { remedy: 'a run of the default student writes up to 3 GB' }),
-    },
-    { name: 'float32 products', value: `${speed.float32.toFixed(0)} GFLOP/s`, ok: true },
-    { name: 'int8 products', value: `${speed.int8.toFixed(0)} GOP/s`, ok: true },
-    gpuFinding(await gpus()),
+    check('Node', `${node} on ${platform}`, major > 20 || (major === 20 && minor >= 19), 'install Node 20.19 or newer'),
+    check('processor', `${cpu}, ${cores} cores`),
+    check('instruction sets', sets.join(' ') || 'unknown'),
+    check(
+      'memory',
+      `${formatBytes(freeBytes)} free of ${formatBytes(totalBytes)}`,
+      freeBytes > LEAST_MEMORY,
+      'close other programs: training the default student needs 3 GB',
+    ),
+    check(
+      'disk',
+      `${formatBytes(disk)} free here`,
+      disk > LEAST_DISK,
+      'a run of the default student writes up to 3 GB',
+    ),
+    check('float32 products', `${matrixSpeed.float32.toFixed(0)} GFLOP/s`),
+    check('int8 products', `${matrixSpeed.int8.toFixed(0)} GOP/s`),
   ];
+}
+
+/** Sources matter only while the student is not in the cache, and then one is enough. */
+function weightFindings({ student, sources }: Facts): Finding[] {
+  const enough = student.inCache || sources.some(({ reachable }) => reachable);
+  const remedy = 'bring the weights by hand: `cupel distill --student FILE.gguf`, or set PIP_INDEX_URL to your mirror';
+  return [
+    check('default student', `${student.name} ${student.inCache ? 'is' : 'is not yet'} in the cache`, enough, remedy),
+    ...sources.map(({ name, url, reachable, reason, seconds }) =>
+      check(name, `${url} ${reachable ? `answers in ${seconds.toFixed(1)} s` : `does not answer: ${reason}`}`, enough),
+    ),
+  ];
+}
+
+function check(name: string, value: string, ok = true, remedy?: string): Finding {
+  return ok || remedy === undefined ? { name, value, ok } : { name, value, ok, remedy };
 }
 
 function gpuFinding(found: Gpu[]): Finding {
   const packages = gpuPackages();
   const installed = packages.filter(isInstalled);
-  if (found.length === 0) return { name: 'GPU', value: 'none found; none is needed', ok: true };
+  const adds = packages.length > 0 ? `; ${packages.join(' or ')} adds one` : '';
+  if (found.length === 0) return { name: 'GPU', value: `none found, and none is needed${adds}`, ok: true };
   const value = found
     .map(({ name, memoryBytes }) => (memoryBytes ? `${name}, ${formatBytes(memoryBytes)}` : name))
     .join('; ');
