@@ -18,6 +18,7 @@ export interface ServedModel {
   /** The file's name without `.gguf`. */
   name: string;
   engine: Engine;
+  loaded: Date;
   /** The conversation as prompt pieces, ready for an assistant's turn. @throws CupelError when there is no chat template */
   piecesOf: (messages: readonly ChatMessage[], tools?: readonly unknown[]) => PromptPiece[];
   close: () => Promise<void>;
@@ -36,6 +37,7 @@ export async function openServedModel(path: string, options: ModelOptions = {}):
   return {
     name: basename(path).replace(/\.gguf$/i, ''),
     engine,
+    loaded: new Date(),
     piecesOf: (messages, tools) => {
       if (template === undefined) {
         throw new CupelError('the model has no chat template', {

@@ -1,0 +1,52 @@
+// The fields that chat completions and completions share, and what they mean to the engine.
+import { z } from 'zod';
+import type { GenerateRequest } from '../engine/protocol.ts';
+
+const count = z.number().int().positive();
+const penalty = z.number().min(-2).max(2).nullish();
+
+export const SharedFields = {
+  model: z.string().optional(),
+  max_tokens: count.nullish(),
+  temperature: z.number().min(0).max(2).nullish(),
+  top_p: z.number().min(0).max(1).nullish(),
+  /** Not of OpenAI; as in llama.cpp and vLLM. */
+  top_k: z.number().int().min(-1).nullish(),
+  min_p: z.number().min(0).max(1).nullish(),
+  seed: z.number().int().nullish(),
+  frequency_penalty: penalty,
+  presence_penalty: penalty,
+  repeat_penalty: z.number().min(0.1).max(10).nullish(),
+  logit_bias: z.record(z.string().regex(/^\d+$/), z.number().min(-100).max(100)).nullish(),
+  stop: z.union([z.string(), z.array(z.string()).max(16)]).nullish(),
+  n: z.number().int().min(1).max(16).nullish(),
+  stream: z.boolean().nullish(),
+  stream_options: z.looseObject({ include_usage: z.boolean().optional() }).nullish(),
+  /** Not of OpenAI: goes on after tokens that end an answer, up to `max_tokens`. */
+  ignore_eos: z.boolean().nullish(),
+  user: z.string().nullish(),
+};
+
+const Shared = z.looseObject(SharedFields);
+export type Shared = z.infer<typeof Shared>;
+
+/** @param choice index among `n`: each draws from a seed of its own */
+export function samplingOf(body: Shared, choice: number): GenerateRequest['sampling'] {
+  return {
+    temperature: body.temperature ?? 1,
+    topP: body.top_p ?? undefined,
+    topK: body.top_k && body.top_k > 0 ? body.top_k : undefined,
+    minP: body.min_p ?? undefined,
+    // llama.cpp reads 2^32 - 1 as "random"
+    seed: body.seed == null ? undefined : (((body.seed + choice) % 0xffffffff) + 0xffffffff) % 0xffffffff,
+    frequencyPenalty: body.frequency_penalty ?? undefined,
+    presencePenalty: body.presence_penalty ?? undefined,
+    repeatPenalty: body.repeat_penalty ?? undefined,
+    logitBias: body.logit_bias ?? undefined,
+  };
+}
+
+export function stopsOf(body: Shared): string[] | undefined {
+  if (body.stop == null) return undefined;
+  return typeof body.stop === 'string' ? [body.stop] : body.stop;
+}

@@ -1,0 +1,105 @@
+// Starts the server: loads the model, listens, and stops without losing what is in flight.
+import type { Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { createAdaptorServer } from '@hono/node-server';
+import { CupelError } from '../base/errors.ts';
+import { createApp } from './app.ts';
+import { Models } from './models.ts';
+import { openServedModel } from './served-model.ts';
+import { Service } from './service.ts';
+
+export interface ServeOptions {
+  /** Path of a GGUF file. */
+  model: string;
+  host: string;
+  /** 0 takes a free one. */
+  port: number;
+  threads?: number;
+  /** Context of each request, in tokens. */
+  contextTokens?: number;
+  /** Requests decoded at once. */
+  parallel?: number;
+  /** Refuses model names it does not serve even where it serves only one. */
+  strictNames?: boolean;
+  /** Requests that may wait before others are refused with 429. */
+  queue?: number;
+  bodyBytes?: number;
+  /** How long `close` waits for requests in flight. */
+  drainSeconds?: number;
+}
+
+export interface RunningServer {
+  url: string;
+  model: string;
+  close(): Promise<void>;
+}
+
+const USUAL_QUEUE = 256;
+const USUAL_BODY = 8 * 2 ** 20;
+const USUAL_DRAIN = 30;
+
+/** @throws CupelError when the model cannot be loaded or the port is taken */
+export async function serve(options: ServeOptions): Promise<RunningServer> {
+  const { model, host, port, threads, contextTokens, parallel, drainSeconds = USUAL_DRAIN } = options;
+  const models = new Models({ strict: options.strictNames });
+  const served = await openServedModel(model, { threads, contextTokens, parallel });
+  models.add(served);
+  const service = new Service(models, {
+    bodyBytes: options.bodyBytes ?? USUAL_BODY,
+    queue: options.queue ?? USUAL_QUEUE,
+  });
+  const server = createAdaptorServer({ fetch: createApp(service).fetch }) as Server;
+  try {
+    await listen(server, host, port);
+  } catch (error) {
+    await models.close();
+    throw error;
+  }
+  return {
+    url: urlOf(server),
+    model: served.name,
+    close: once(() => stop(server, service, drainSeconds)),
+  };
+}
+
+function listen(server: Server, host: string, port: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', (cause: NodeJS.ErrnoException) => {
+      const taken = cause.code === 'EADDRINUSE';
+      reject(
+        new CupelError(taken ? `port ${port} is taken` : `cannot listen on ${host}:${port}: ${cause.message}`, {
+          place: { field: taken ? '--port' : '--host' },
+          remedy: 'choose another with --port; 0 takes a free one',
+          cause,
+        }),
+      );
+    });
+    server.listen(port, host, resolve);
+  });
+}
+
+function urlOf(server: Server): string {
+  const { address, family, port } = server.address() as AddressInfo;
+  const host = address === '0.0.0.0' || address === '::' ? 'localhost' : family === 'IPv6' ? `[${address}]` : address;
+  return `http://${host}:${port}`;
+}
+
+async function stop(server: Server, service: Service, drainSeconds: number): Promise<void> {
+  const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+  server.closeIdleConnections();
+  await service.drain(drainSeconds * 1000);
+  // the last bytes of the answers are still on their way
+  const late = setTimeout(() => server.closeAllConnections(), 1000);
+  server.closeIdleConnections();
+  await closed;
+  clearTimeout(late);
+  await service.models.close();
+}
+
+function once<T>(work: () => Promise<T>): () => Promise<T> {
+  let result: Promise<T> | undefined;
+  return () => {
+    result ??= work();
+    return result;
+  };
+}
