@@ -1,6 +1,6 @@
 // `cupel distill`: trains a LoRA adapter on the teacher's answers.
 import { resolve } from 'node:path';
-import type { Command } from 'commander';
+import { type Command, Option } from 'commander';
 import { type Artifact, openArtifact } from '../artifacts/store.ts';
 import { formatDuration, parseDuration } from '../base/duration.ts';
 import { DISTILL_DEFAULTS, DISTILL_VERSION, type DistillOptions, distill } from '../distill/distill.ts';
@@ -30,7 +30,7 @@ export function distillOptions(command: Command): Command {
     .option('--alpha <a>', 'LoRA alpha: adapters are scaled by alpha / rank', numberOption(0))
     .option('--targets <names...>', 'projections that get an adapter, e.g. q_proj v_proj')
     .option('--learning-rate <rate>', 'peak of the cosine schedule', numberOption(0))
-    .option('--precision <kind>', 'of the frozen weights: int8 or float32')
+    .addOption(new Option('--precision <kind>', 'of the frozen weights').choices(['int8', 'float32']))
     .option('--max-epochs <n>', 'most passes over the training conversations', numberOption(0))
     .option('--batch-tokens <n>', 'tokens of a batch, beside the prefix that conversations share', integerOption(16))
     .option('--max-length <tokens>', 'longest conversation that is trained on', integerOption(16))

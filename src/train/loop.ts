@@ -163,6 +163,7 @@ class Run {
   }
 
   async go(): Promise<LoopResult> {
+    if (this.#step > 0) this.#hooks.onNote({ step: this.#step, message: `goes on from step ${this.#step}` });
     while (!this.#state.finished) {
       if (this.#hooks.stopping()) {
         this.#save();
