@@ -21,7 +21,7 @@ export function createApp(service: Service): Hono {
     new ApiError(404, `there is nothing at ${c.req.method} ${c.req.path}`, { code: 'unknown_url' }).response(),
   );
   app.onError((error, c) => {
-    const known = toApiError(error);
+    const known = toApiError(error, c.req.path.includes('/chat/') ? 'messages' : 'prompt');
     const gone = c.req.raw.signal.aborted;
     if (known.status === 500 && !gone) process.stderr.write(`${error.stack ?? error.message}\n`);
     return known.response();

@@ -5,7 +5,7 @@ import { ApiError, fromZod } from './errors.ts';
 
 /** @throws ApiError 400 or 413 */
 export async function readBody<S extends z.ZodType>(c: Context, schema: S, limitBytes: number): Promise<z.infer<S>> {
-  const result = schema.safeParse(parse(await readText(c, limitBytes)));
+  const result = schema.safeParse(parse(await readText(c, limitBytes)), { reportInput: true });
   if (!result.success) throw fromZod(result.error);
   return result.data;
 }

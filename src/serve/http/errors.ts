@@ -21,7 +21,7 @@ export class ApiError extends Error {
     super(message);
     this.status = status;
     this.param = options.param ?? null;
-    this.code = options.code ?? null;
+    this.code = options.code ?? (status === 400 ? 'invalid_value' : null);
     this.headers = options.headers ?? {};
   }
 
@@ -49,12 +49,12 @@ const TYPES: Record<Status, string> = {
   503: 'server_error',
 };
 
-/** Any failure as one the caller may see; what is our own fault stays unexplained. */
-export function toApiError(error: unknown): ApiError {
+/** Any failure as one the caller may see; what is our own fault stays unexplained. @param input the field a too long text came in */
+export function toApiError(error: unknown, input: 'messages' | 'prompt' = 'messages'): ApiError {
   if (error instanceof ApiError) return error;
   if (error instanceof EngineError) {
     const { code, message } = error;
-    if (code === 'context_length_exceeded') return new ApiError(400, message, { code, param: 'messages' });
+    if (code === 'context_length_exceeded') return new ApiError(400, message, { code, param: input });
     if (code === 'invalid_grammar') return new ApiError(400, message, { code, param: 'response_format' });
     return new ApiError(500, message, { code });
   }
@@ -71,7 +71,7 @@ export function fromZod(error: z.ZodError): ApiError {
     (text, key) => (typeof key === 'number' ? `${text}[${key}]` : text ? `${text}.${String(key)}` : String(key)),
     '',
   );
-  const missing = issue.code === 'invalid_type' && issue.message.endsWith('received undefined');
+  const missing = issue.input === undefined && param !== '';
   const message = missing ? `missing required parameter: '${param}'` : `invalid '${param}': ${issue.message}`;
   return new ApiError(400, param ? message : `invalid body: ${issue.message}`, {
     param: param || undefined,
