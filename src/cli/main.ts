@@ -9,6 +9,7 @@ import { register as registerDoctor } from './doctor.ts';
 import { register as registerEvaluate } from './evaluate.ts';
 import { exitCodeOf } from './exit.ts';
 import { register as registerImport } from './import.ts';
+import { register as registerRecord } from './record.ts';
 import { register as registerReport } from './report.ts';
 import { register as registerRun } from './run.ts';
 import { register as registerServe } from './serve.ts';
@@ -29,6 +30,7 @@ const program = new Command('cupel')
 for (const register of [
   registerRun,
   registerDemo,
+  registerRecord,
   registerImport,
   registerDistill,
   registerCompress,

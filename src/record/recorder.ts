@@ -79,15 +79,14 @@ export class Recorder {
   record(exchange: Omit<Exchange, 'request' | 'response' | 'redactions'>, request: Prepared, response: Prepared) {
     const counts = { ...request.counts };
     for (const [kind, count] of Object.entries(response.counts)) counts[kind] = (counts[kind] ?? 0) + count;
-    const labels = this.redactLabels(exchange);
+    const labels = this.#redactLabels(exchange);
     const rest = JSON.stringify({ ...exchange, ...labels, redactions: counts });
     // the bodies are JSON already
     const json = `{"request":${request.json},"response":${response.json},${rest.slice(1)}`;
     return this.#journal.append({ kind: 'x', json });
   }
 
-  /** Tags and user as they are stored; for looking them up too. */
-  redactLabels<T extends { tags?: Record<string, string>; user_id?: string | null }>(labels: T): T {
+  #redactLabels<T extends { tags?: Record<string, string>; user_id?: string | null }>(labels: T): T {
     const { tags, user_id } = labels;
     return {
       ...labels,
@@ -96,10 +95,23 @@ export class Recorder {
     };
   }
 
+  /** A filter as the stored labels are spelled: the same names become the same pseudonyms. */
+  redactLabelsIn<T extends { tags?: Record<string, string>; user?: string }>(filter: T): T {
+    const { tags, user } = filter;
+    return {
+      ...filter,
+      ...(tags ? { tags: this.redactor.value(tags, {}) } : {}),
+      ...(user ? { user: this.redactor.text(user, {}) } : {}),
+    };
+  }
+
   /** Journals feedback, redacted. Returns, or resolves, when it is durable. */
   feedback(feedback: Feedback): void | Promise<void> {
-    const { json } = this.prepare(feedback);
-    return this.#journal.append({ kind: 'f', json });
+    const { corrected, comment } = this.redactor.value(
+      { corrected: feedback.corrected, comment: feedback.comment },
+      {},
+    );
+    return this.#journal.append({ kind: 'f', json: JSON.stringify({ ...feedback, corrected, comment }) });
   }
 
   /** Resolves when everything recorded so far is in the store. @throws StoreAwayError after `timeoutMs` */

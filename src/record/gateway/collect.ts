@@ -1,0 +1,69 @@
+// Understands an answer while it passes: its events put together again, its tokens, its first token.
+import { brotliDecompressSync, gunzipSync, inflateSync } from 'node:zlib';
+import { Reassembly } from '../proxy/reassemble.ts';
+import { SseReader } from '../proxy/sse.ts';
+
+/** Bytes of an answer that are kept for the record; the caller gets all of it in any case. */
+const KEEP = 64 << 20;
+
+const DECODERS: Record<string, (bytes: Buffer) => Buffer> = {
+  gzip: gunzipSync,
+  deflate: inflateSync,
+  br: brotliDecompressSync,
+};
+
+/** Takes the chunks of one answer; `result` is what is recorded of it. */
+export class Collected {
+  readonly streamed: boolean;
+  #decode: ((bytes: Buffer) => Buffer) | undefined;
+  #type: string;
+  #chunks: Buffer[] = [];
+  #size = 0;
+  #events = new Reassembly();
+  #reader: SseReader | undefined;
+
+  /** @param contentType, contentEncoding the answer's headers; an upstream may compress though it was asked not to */
+  constructor(contentType: string | undefined, contentEncoding: string | undefined) {
+    this.#type = contentType ?? '';
+    this.#decode = DECODERS[contentEncoding?.trim().toLowerCase() ?? ''];
+    this.streamed = /^text\/event-stream/i.test(this.#type);
+    if (this.streamed && !this.#decode) this.#reader = new SseReader((data) => this.#events.add(data));
+  }
+
+  add(chunk: Buffer): void {
+    this.#size += chunk.length;
+    if (this.#reader) this.#reader.push(chunk);
+    else if (this.#size <= KEEP) this.#chunks.push(chunk);
+  }
+
+  /** What is recorded: JSON, a completion put together from its events, text, or a note on bytes. Call it once, at the end. */
+  result(): unknown {
+    if (this.#size === 0) return null;
+    if (this.#size > KEEP && !this.#reader) return this.#note();
+    let bytes: Buffer = Buffer.concat(this.#chunks);
+    try {
+      if (this.#decode) bytes = this.#decode(bytes);
+    } catch {
+      return this.#note();
+    }
+    if (this.streamed) return this.#eventsOf(bytes);
+    if (!/json|text|xml/i.test(this.#type)) return this.#note();
+    const text = bytes.toString('utf8');
+    try {
+      return JSON.parse(text);
+    } catch {
+      return text;
+    }
+  }
+
+  #eventsOf(bytes: Buffer): unknown {
+    const reader = this.#reader ?? new SseReader((data) => this.#events.add(data));
+    if (!this.#reader) reader.push(bytes);
+    reader.end();
+    return this.#events.result;
+  }
+
+  #note(): unknown {
+    return { content_type: this.#type, bytes: this.#size };
+  }
+}
