@@ -1,4 +1,4 @@
-import { mkdtempSync } from 'node:fs';
+import { mkdtempSync, readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
@@ -13,6 +13,7 @@ import { compress } from './compress.ts';
 const D = 64;
 const FF = 96;
 const V = 40;
+const TEMPLATE = "{% for m in messages %}{{ m['role'] + ': ' + m['content'] + '<|end|>' }}{% endfor %}";
 const random = new Random(3);
 const normal = (n: number) => Float32Array.from({ length: n }, () => 0.1 * random.normal());
 const folderFor = () => mkdtempSync(join(tmpdir(), 'cupel-compress-'));
@@ -34,7 +35,14 @@ function tinyLlama(folder: string): string {
   metadata.set('general.architecture', { type: 'string', value: 'llama' });
   metadata.set('llama.rope.freq_base', { type: 'f32', value: 10_000 });
   metadata.set('llama.attention.layer_norm_rms_epsilon', { type: 'f32', value: 1e-5 });
-  metadata.set('tokenizer.chat_template', { type: 'string', value: '{{ messages }}' });
+  metadata.set('tokenizer.ggml.model', { type: 'string', value: 'gpt2' });
+  metadata.set('tokenizer.ggml.pre', { type: 'string', value: 'gpt-2' });
+  const tokens = ['<|end|>', ...Array.from({ length: V - 1 }, (_, i) => String.fromCodePoint(0x100 + i))];
+  metadata.set('tokenizer.ggml.tokens', { type: 'array', items: 'string', value: tokens });
+  metadata.set('tokenizer.ggml.merges', { type: 'array', items: 'string', value: [] });
+  metadata.set('tokenizer.ggml.token_type', { type: 'array', items: 'i32', value: tokens.map((_, i) => (i ? 1 : 3)) });
+  metadata.set('tokenizer.ggml.eos_token_id', { type: 'u32', value: 0 });
+  metadata.set('tokenizer.chat_template', { type: 'string', value: TEMPLATE });
   const shapes: Record<string, number[]> = {
     'token_embd.weight': [V, D],
     'output_norm.weight': [D],
@@ -76,7 +84,8 @@ test('the merged file holds W + alpha / rank * B A under Hugging Face names, rot
       expect(after[n * D + k]).toBeCloseTo(before[n * D + k] + 2 * delta, 3);
     }
   }
-  expect(merged.chatTemplate).toBe('{{ messages }}');
+  expect(merged.chatTemplate).toBe(TEMPLATE);
+  expect(readFileSync(join(folder, 'tiny-q8_0.Modelfile'), 'utf8')).toContain('FROM ./tiny-q8_0.gguf\n');
   const [f16, q8, q4] = facts.files.map(({ relativeError }) => relativeError);
   expect(f16).toBeLessThan(0.001);
   expect(q8).toBeLessThan(0.01);

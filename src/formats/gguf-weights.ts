@@ -22,10 +22,9 @@ export function ggufWeights(gguf: Gguf, map: TensorMap): WeightSource {
       throw new CupelError(`has no rows ${from} to ${from + count}`, { place: { file: gguf.path, field: name } });
     }
     const link = links.get(name);
-    if (link && !link.interleave) return shifted(readLinkRows(gguf, link, from, count), link.shift);
-    const whole = link
-      ? rowsFromInterleaved(readLinkRows(gguf, link, 0, rows), rows, link.interleave!.heads)
-      : joined(gguf, weaves.get(name)!);
+    if (link?.interleave) return readInterleaved(gguf, link, from, count);
+    if (link) return shifted(readLinkRows(gguf, link, from, count), link.shift);
+    const whole = joined(gguf, weaves.get(name)!);
     const row = elementsOf(rest);
     return from === 0 && count === rows ? whole : whole.slice(from * row, (from + count) * row);
   };
@@ -46,6 +45,17 @@ function readLinkRows(gguf: Gguf, link: Link, from: number, count: number): Floa
   const { block, bytes } = GGML_TYPES[tensor.type];
   const perRow = (row / block) * bytes;
   return dequantize(tensor.type, gguf.readRange(link.gguf, first * perRow, count * perRow));
+}
+
+/** Rows in Hugging Face order: the heads that hold them are read whole. */
+function readInterleaved(gguf: Gguf, link: Link, from: number, count: number): Float32Array {
+  const size = link.shape[0] / link.interleave!.heads;
+  const row = elementsOf(link.shape.slice(1));
+  const first = Math.floor(from / size);
+  const heads = Math.ceil((from + count) / size) - first;
+  const values = readLinkRows(gguf, link, first * size, heads * size);
+  const start = (from - first * size) * row;
+  return rowsFromInterleaved(values, heads * size, heads).subarray(start, start + count * row);
 }
 
 function joined(gguf: Gguf, weave: Weave): Float32Array {

@@ -1,4 +1,4 @@
-// Writes GGUF version 3 files, one tensor in memory at a time.
+// Writes GGUF version 3 files, at most one tensor (or a piece of one) in memory at a time.
 import { writeDurably } from '../base/durable.ts';
 import { GGML_TYPES, type GgmlTypeName, ggmlBytes } from './ggml-types.ts';
 import { type GgufEntry, type GgufMetadata, type GgufScalar, type GgufScalarType, SCALARS } from './gguf-metadata.ts';
@@ -12,8 +12,8 @@ export interface GgufTensorToWrite {
   type: GgmlTypeName;
   /** Row-major, slowest dimension first. */
   shape: readonly number[];
-  /** The bytes in `type`; called once, when its turn comes. */
-  read: () => Uint8Array;
+  /** The bytes in `type`, whole or piece by piece; called once, when its turn comes. */
+  read: () => Uint8Array | Iterable<Uint8Array>;
 }
 
 /** @throws CupelError when the disk is full; nothing is left under `path` then */
@@ -31,10 +31,14 @@ export function writeGguf(path: string, metadata: GgufMetadata, tensors: readonl
     write(header);
     write(padding(header.length));
     for (const { name, type, shape, read } of tensors) {
-      const bytes = read();
       const size = sizeOf(type, shape);
-      if (bytes.length !== size) throw new Error(`tensor ${name} has ${bytes.length} bytes, not ${size}`);
-      write(bytes);
+      const bytes = read();
+      let written = 0;
+      for (const piece of bytes instanceof Uint8Array ? [bytes] : bytes) {
+        write(piece);
+        written += piece.length;
+      }
+      if (written !== size) throw new Error(`tensor ${name} has ${written} bytes, not ${size}`);
       write(padding(size));
     }
   });

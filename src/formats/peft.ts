@@ -36,8 +36,26 @@ const AdapterConfig = z.looseObject({
   lora_alpha: z.number(),
   base_model_name_or_path: z.string().nullish(),
   use_rslora: z.boolean().optional(),
-  use_dora: z.boolean().optional(),
 });
+
+/** Settings that change what an adapter computes beyond alpha / r * B A, and the values that leave it alone. */
+const HARMLESS: Readonly<Record<string, (value: unknown) => boolean>> = {
+  use_dora: (value) => value === false,
+  use_bdlora: (value) => value === false,
+  rank_pattern: isEmpty,
+  alpha_pattern: isEmpty,
+  bias: (value) => value === 'none',
+  lora_bias: (value) => value === false,
+  modules_to_save: isEmpty,
+  fan_in_fan_out: (value) => value === false,
+  trainable_token_indices: isEmpty,
+  layer_replication: isEmpty,
+  target_parameters: isEmpty,
+};
+
+function isEmpty(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && Object.keys(value).length === 0;
+}
 
 /** Writes both files into `folder`, the weights first. @throws CupelError when the disk is full */
 export function writePeft(folder: string, { rank, alpha, base, pairs }: PeftAdapter): void {
@@ -73,7 +91,8 @@ export function readPeft(folder: string): PeftAdapter {
     const scaling = config.use_rslora ? Math.sqrt(config.r) : 1;
     const pairs = new Map<string, AdapterPair>();
     for (const name of file.entries.keys()) {
-      if (!name.endsWith('.lora_A.weight')) continue;
+      if (name.endsWith('.lora_B.weight')) continue;
+      if (!name.endsWith('.lora_A.weight')) throw unknownTensor(join(folder, WEIGHTS), name);
       const stem = name.slice(0, -'.lora_A.weight'.length);
       const other = `${stem}.lora_B.weight`;
       const a = file.entries.get(name)!.shape;
@@ -110,7 +129,20 @@ function readConfig(file: string): z.infer<typeof AdapterConfig> {
       remedy: 'only LoRA adapters are supported',
     });
   }
-  if (parsed.data.use_dora)
-    throw new CupelError('DoRA adapters are not supported', { place: { file, field: 'use_dora' } });
+  for (const [field, harmless] of Object.entries(HARMLESS)) {
+    const value = parsed.data[field];
+    if (value === undefined || value === null || harmless(value)) continue;
+    throw new CupelError(`adapters with this setting are not supported: ${JSON.stringify(value).slice(0, 100)}`, {
+      place: { file, field },
+      remedy: 'merge it into its base with PEFT (merge_and_unload), and give the merged model',
+    });
+  }
   return parsed.data;
+}
+
+function unknownTensor(file: string, field: string): CupelError {
+  return new CupelError('is no part of a plain LoRA adapter', {
+    place: { file, field },
+    remedy: 'merge it into its base with PEFT (merge_and_unload), and give the merged model',
+  });
 }

@@ -2,14 +2,14 @@
 import { floatToHalf, halfTable } from './half.ts';
 import { encodeFloats } from './safetensors-write.ts';
 
-export type QuantizedType = 'F32' | 'F16' | 'Q8_0' | 'Q4_0';
+export type QuantizedType = 'F32' | 'F16' | 'BF16' | 'Q8_0' | 'Q4_0';
 
 const BLOCK = 32;
 const NEAREST = new Float32Array(1);
 
 /** Bytes of `values` in `type`. Rows must be whole blocks of 32 for Q8_0 and Q4_0. */
 export function quantize(type: QuantizedType, values: Float32Array): Uint8Array {
-  if (type === 'F32' || type === 'F16') return encodeFloats(values, type);
+  if (type === 'F32' || type === 'F16' || type === 'BF16') return encodeFloats(values, type);
   return type === 'Q8_0' ? toQ8(values) : toQ4(values);
 }
 

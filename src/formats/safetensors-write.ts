@@ -1,4 +1,4 @@
-// Writes safetensors files, one tensor in memory at a time.
+// Writes safetensors files, at most one tensor (or a piece of one) in memory at a time.
 import { writeDurably } from '../base/durable.ts';
 import { floatToBfloat, floatToHalf } from './half.ts';
 import { DTYPE_BYTES } from './safetensors.ts';
@@ -9,8 +9,8 @@ export interface TensorToWrite {
   name: string;
   dtype: WritableDtype;
   shape: readonly number[];
-  /** Called once, when its turn comes. */
-  read: () => Float32Array;
+  /** The values, whole or piece by piece; called once, when its turn comes. */
+  read: () => Float32Array | Iterable<Float32Array>;
 }
 
 /**
@@ -38,7 +38,10 @@ export function writeSafetensors(
   writeDurably(path, (write) => {
     write(length);
     write(padded);
-    for (const tensor of tensors) write(encodeFloats(tensor.read(), tensor.dtype));
+    for (const { dtype, read } of tensors) {
+      const values = read();
+      for (const piece of values instanceof Float32Array ? [values] : values) write(encodeFloats(piece, dtype));
+    }
   });
 }
 

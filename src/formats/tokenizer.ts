@@ -129,7 +129,7 @@ function createEngine(json: TokenizerJson, special: AddedTokenJson[], added: Add
 }
 
 /** Rewrites components whose JavaScript version treats Unicode digits or spaces unlike the original into explicit patterns. */
-function exactPatterns(component: ComponentJson): ComponentJson {
+export function exactPatterns(component: ComponentJson): ComponentJson {
   if (component.type === 'Sequence') {
     const parts = component.pretokenizers as ComponentJson[];
     return { ...component, pretokenizers: parts.map(exactPatterns) };

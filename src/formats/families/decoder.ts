@@ -119,11 +119,11 @@ export function attentionLinks(config: ConfigJson, layer: number, interleaved: b
 
 /** Gate, up and down of one feed-forward block; `hf` and `gguf` are the prefixes, e.g. `model.layers.0.mlp.` and `blk.0.ffn_`. */
 export function feedForwardLinks(width: number, inner: number, hf: string, gguf: string, suffix = ''): Link[] {
-  return [
-    link(`${hf}gate_proj.weight`, `${gguf}gate${suffix}.weight`, [inner, width], 'matrix'),
-    link(`${hf}up_proj.weight`, `${gguf}up${suffix}.weight`, [inner, width], 'matrix'),
-    link(`${hf}down_proj.weight`, `${gguf}down${suffix}.weight`, [width, inner], 'matrix'),
+  const projection = (name: string, out: number, into: number) => [
+    link(`${hf}${name}_proj.weight`, `${gguf}${name}${suffix}.weight`, [out, into], 'matrix'),
+    link(`${hf}${name}_proj.bias`, `${gguf}${name}${suffix}.bias`, [out], 'bias', { optional: true }),
   ];
+  return [...projection('gate', inner, width), ...projection('up', inner, width), ...projection('down', width, inner)];
 }
 
 /** A router and its experts, which GGUF stacks into one tensor for each projection. */

@@ -31,7 +31,7 @@ function configFromGguf(gguf: Gguf): ConfigJson {
   const experts = numberAt(gguf.metadata, 'llama.expert_count') ?? 0;
   const biases = {
     attention_bias: gguf.tensors.has('blk.0.attn_q.bias'),
-    mlp_bias: false,
+    mlp_bias: gguf.tensors.has('blk.0.ffn_gate.bias'),
   };
   if (experts === 0) return { ...decoderConfig(gguf, ARCHITECTURE, 'llama', 'LlamaForCausalLM'), ...biases };
   return {

@@ -116,22 +116,31 @@ function frequencyFactors(scaling: Llama3Scaling, theta: number, size: number): 
   });
 }
 
-/** Finds the settings that gave the factors in a file: the factor is the largest, the rest are Meta's constants. */
+/** Finds the settings that gave the factors in a file: Meta's constants, the largest factor, and the original length that fits. */
 function llama3Scaling(gguf: Gguf, theta: number, architecture: string): Llama3Scaling | undefined {
   if (!gguf.tensors.has(FACTORS)) return undefined;
-  const raw = gguf.readRaw(FACTORS);
-  const factors = new Float32Array(raw.buffer);
-  const scaling = {
-    rope_type: 'llama3',
-    factor: tidy(Math.max(...factors)),
-    low_freq_factor: 1,
-    high_freq_factor: 4,
-    original_max_position_embeddings: 8192,
-  } as const;
-  const again = frequencyFactors(scaling, theta, factors.length * 2);
-  if (factors.every((value, i) => Math.abs(value - again[i]) <= 1e-4 * value)) return scaling;
+  const factors = new Float32Array(gguf.readRaw(FACTORS).buffer);
+  const factor = tidy(Math.max(...factors));
+  for (const original of [8192, ...originalLengths(factors, factor, theta)]) {
+    const scaling = { rope_type: 'llama3', factor, ...META, original_max_position_embeddings: original } as const;
+    const again = frequencyFactors(scaling, theta, factors.length * 2);
+    if (factors.every((value, i) => Math.abs(value - again[i]) <= 1e-4 * value)) return scaling;
+  }
   throw new CupelError('its rotary frequency factors are not those of Llama 3', {
     place: { file: gguf.path, field: `${architecture}: ${FACTORS}` },
     remedy: 'use the Hugging Face folder of this model',
+  });
+}
+
+const META = { low_freq_factor: 1, high_freq_factor: 4 } as const;
+
+/** Each factor between 1 and the largest tells the original length: the blend of the two is linear in length / wavelength. */
+function originalLengths(factors: Float32Array, factor: number, theta: number): number[] {
+  const { low_freq_factor: low, high_freq_factor: high } = META;
+  return [...factors].flatMap((value, i) => {
+    if (value <= 1.0001 || value >= factor * 0.9999) return [];
+    const smooth = (1 / value - 1 / factor) / (1 - 1 / factor);
+    const wavelength = 2 * Math.PI * theta ** (i / factors.length);
+    return [Math.round(wavelength * (smooth * (high - low) + low))];
   });
 }
