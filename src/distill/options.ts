@@ -13,6 +13,8 @@ export interface DistillOptions {
   alpha: number;
   /** Last parts of the names of the projections that get an adapter. */
   targets: string[];
+  /** Layers before this one get no adapter: each step is cheaper. */
+  firstLayer: number;
   /** Peak of the schedule: linear warm-up, then half a cosine. */
   learningRate: number;
   warmupSteps: number;
@@ -44,6 +46,7 @@ export const DISTILL_DEFAULTS: DistillOptions = {
   rank: 16,
   alpha: 32,
   targets: ['q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj'],
+  firstLayer: 0,
   learningRate: 1e-3,
   warmupSteps: 10,
   floor: 0.05,

@@ -19,6 +19,8 @@ import { type Material, readMaterial } from './samples.ts';
 
 /** Seconds between checkpoints: what a kill may lose. */
 const CHECKPOINT_SECONDS = 20;
+/** Nothing is kept for a backward pass, so validation batches are larger: a shared prefix is then computed less often. */
+const VALIDATION_BATCHES = 4;
 
 /** @throws CupelError; Interrupted when `job.stop` was set */
 export async function runTraining(job: TrainingJob, progress: Progress): Promise<DistillFacts> {
@@ -58,11 +60,11 @@ async function prepare(
   const family = familyOf(student.config);
   const config = family.parseConfig(student.config);
   const base: BaseModel = { family, config, weights: student.weights };
-  const { rank, alpha, targets, batchTokens, weighting, seed, threads } = options;
+  const { rank, alpha, targets, firstLayer, batchTokens, weighting, seed, threads } = options;
   const weights = family.weightShapes(config);
-  const lora = loraLayout(weights, { rank, alpha, targets });
+  const lora = loraLayout(weights, { rank, alpha, targets, firstLayer });
   const packing = planPacking(samples, batchTokens);
-  const checking = planPacking(validation, batchTokens);
+  const checking = planPacking(validation, VALIDATION_BATCHES * batchTokens);
   const tokensPerEpoch = epochTokens(packing, batchTokens);
   if (tooLong.length > 0)
     say(`${tooLong.length} conversations have more than ${options.maxTokens} tokens and are left out`);

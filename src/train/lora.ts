@@ -10,6 +10,8 @@ export interface LoraOptions {
   readonly alpha: number;
   /** Last parts of module names, e.g. `q_proj`. */
   readonly targets: readonly string[];
+  /** Layers before this one get no adapter: the backward pass ends there. Default 0. */
+  readonly firstLayer?: number;
 }
 
 /** One adapted projection. In theta: A [rank, in] at `a`, then B transposed, [rank, out], at `b`. */
@@ -36,6 +38,7 @@ export function loraLayout(shapes: ReadonlyMap<string, readonly number[]>, optio
   for (const [name, shape] of shapes) {
     const module = name.replace(/\.weight$/, '');
     if (shape.length !== 2 || module === name || !options.targets.includes(module.split('.').at(-1)!)) continue;
+    if (Number(module.match(/\.layers\.(\d+)\./)?.[1] ?? 0) < (options.firstLayer ?? 0)) continue;
     const [outputs, inputs] = shape;
     const a = size;
     const b = a + options.rank * inputs;

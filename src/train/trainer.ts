@@ -1,12 +1,15 @@
 // A trainee on ONNX Runtime: one session for steps, one for validation, batches packed as they are asked for.
 import { Builder } from '../graph/builder.ts';
+import type { Graph, Value } from '../graph/node.ts';
+import { frozenCut, pruned, splitGraph } from '../graph/split.ts';
 import { floats, type Tensor } from '../graph/tensor.ts';
 import type { PackLayout } from '../models/model.ts';
 import { type OnnxOptions, openOnnx } from '../runtime/onnx.ts';
 import type { Session } from '../runtime/session.ts';
+import { FeatureCache, featureBytes, frozenFeeds } from './features.ts';
 import type { Precision } from './frozen.ts';
 import { largestLevel, saturationProbe } from './int8.ts';
-import type { StepResult, Trainee, Validation } from './loop.ts';
+import type { Trainee, Validation } from './loop.ts';
 import { initialTheta, type LoraLayout } from './lora.ts';
 import {
   type Batch,
@@ -15,6 +18,7 @@ import {
   packBatch,
   packLayout,
   placementOf,
+  placements,
   placeOnce,
 } from './packing.ts';
 import { groupByPrefix, type PrefixGroup } from './prefix.ts';
@@ -40,58 +44,115 @@ export interface TrainerOptions {
   readonly weighting: LossWeighting;
   readonly seed: number;
   readonly runtime: OnnxOptions;
+  /** Features of frozen first layers are kept if they take no more than this; default 2 GiB. */
+  readonly mostFeatureBytes?: number;
 }
 
 export interface Trainer extends Trainee {
+  /** The hidden states before the first trained layer are computed once a conversation. */
+  readonly keepsFeatures: boolean;
   close(): Promise<void>;
 }
 
-/** Loads the weights into both sessions; `base.weights` may be closed when this returns. */
+const MOST_FEATURE_BYTES = 2 ** 31;
+
+/** Loads the weights into the sessions; `base.weights` may be closed when this returns. */
 export async function openTrainer(training: Packing, validation: Packing, options: TrainerOptions): Promise<Trainer> {
-  const { base, lora, precision, runtime } = options;
+  const { base, lora, precision, runtime, seed, weighting } = options;
   const common = { base, lora, precision };
-  const step = await openOnnx(stepGraph({ ...common, shape: training.layout }), runtime);
-  const validate = await openOnnx(validationGraph({ ...common, shape: validation.layout }), {
-    ...runtime,
-    profile: undefined,
+  const step = await openParts(stepGraph({ ...common, shape: training.layout }), training, options);
+  const validate = await openParts(validationGraph({ ...common, shape: validation.layout }), validation, {
+    ...options,
+    runtime: { ...runtime, profile: undefined },
   });
-  const batches = validationBatches(validation, options.weighting);
-  const placements = placementOf(training.samples, training.groups, training.layout, options.seed);
+  const batchOf = batchSource(step, training, options);
+  const batches = await validationBatches(validate, validation, weighting);
   const gradient: Tensor = { dtype: 'float32', shape: [lora.size], data: new Float32Array(lora.size) };
   return {
-    initial: initialTheta(lora, options.seed),
-    step: (theta, number) => runStep(step, training, placements(number), options.weighting, theta, gradient),
-    validate: (theta) => runValidation(validate, validation, batches, theta),
+    keepsFeatures: step.frozen !== null,
+    initial: initialTheta(lora, seed),
+    step: async (theta, number) => {
+      const { tokens, inputs } = await batchOf(number);
+      const results = await step.whole.run({ ...inputs, theta: vector(theta) }, { gradient });
+      return { loss: floats(results.loss)[0], gradient: floats(results.gradient), tokens };
+    },
+    validate: (theta) => runValidation(validate.whole, validation, batches, theta),
     close: async () => {
-      await step.close();
-      await validate.close();
+      for (const { whole, frozen } of [step, validate]) {
+        await whole.close();
+        await frozen?.session.close();
+      }
     },
   };
 }
 
-async function runStep(
-  session: Session,
+/** A graph in sessions: whole, or from the first trained layer on with the frozen layers before it apart. */
+interface Parts {
+  readonly whole: Session;
+  readonly frozen: { readonly session: Session; readonly cut: Value; readonly width: number } | null;
+}
+
+async function openParts(graph: Graph, { samples, groups }: Packing, options: TrainerOptions): Promise<Parts> {
+  const { base, lora, runtime } = options;
+  const width = base.config.hiddenSize;
+  const most = options.mostFeatureBytes ?? MOST_FEATURE_BYTES;
+  const worthwhile = (lora.options.firstLayer ?? 0) > 0 && featureBytes(samples, groups, width) <= most;
+  const input = (name: string) => graph.inputs.find((value) => value.name === name)!;
+  const cut = worthwhile ? frozenCut(graph, input('ids'), input('theta')) : null;
+  if (!cut) return { whole: await openOnnx(pruned(graph), runtime), frozen: null };
+  const { before, after } = splitGraph(graph, cut);
+  const session = await openOnnx(before, { ...runtime, profile: undefined });
+  return { whole: await openOnnx(after, runtime), frozen: { session, cut, width } };
+}
+
+interface StepInputs {
+  readonly tokens: number;
+  readonly inputs: Record<string, Tensor>;
+}
+
+/** The inputs of training step `number`, features of frozen layers in place of token ids where there are some. */
+function batchSource(
+  { frozen }: Parts,
   { samples, groups, layout }: Packing,
-  placement: Placement,
-  weighting: LossWeighting,
-  theta: Float32Array,
-  gradient: Tensor,
-): Promise<StepResult> {
-  const batch = packBatch(samples, groups, layout, placement, weighting);
-  const results = await session.run({ ...feeds(batch), theta: vector(theta) }, { gradient });
-  return { loss: floats(results.loss)[0], gradient: floats(results.gradient), tokens: batch.tokens };
+  { seed, weighting }: TrainerOptions,
+): (number: number) => Promise<StepInputs> {
+  const pack = (placement: Placement) => packBatch(samples, groups, layout, placement, weighting);
+  if (!frozen) {
+    const placementAt = placementOf(samples, groups, layout, seed);
+    return async (number) => {
+      const batch = pack(placementAt(number));
+      return { tokens: batch.tokens, inputs: feeds(batch) };
+    };
+  }
+  const { session, cut, width } = frozen;
+  const order = placements(samples, groups, layout, seed);
+  const cache = new FeatureCache({ session, width, samples, groups, layout, placements: order });
+  return async (number) => {
+    const batch = pack(cache.placement(number));
+    const { ids: _, ...inputs } = feeds(batch);
+    return { tokens: batch.tokens, inputs: { ...inputs, [cut.name]: await cache.features(number) } };
+  };
 }
 
 interface ValidationBatch {
   readonly batch: Batch;
   readonly members: readonly number[];
+  readonly inputs: Record<string, Tensor>;
 }
 
-function validationBatches({ samples, groups, layout }: Packing, weighting: LossWeighting): ValidationBatch[] {
-  return placeOnce(samples, groups, layout).map((placement) => {
+async function validationBatches(
+  { frozen }: Parts,
+  { samples, groups, layout }: Packing,
+  weighting: LossWeighting,
+): Promise<ValidationBatch[]> {
+  const batches: ValidationBatch[] = [];
+  for (const placement of placeOnce(samples, groups, layout)) {
     const batch = packBatch(samples, groups, layout, placement, weighting);
-    return { batch, members: batch.members };
-  });
+    const { weights: _, ids, ...inputs } = feeds(batch);
+    const start = frozen ? { [frozen.cut.name]: (await frozen.session.run(frozenFeeds(batch))).cut } : { ids };
+    batches.push({ batch, members: batch.members, inputs: { ...inputs, ...start } as Record<string, Tensor> });
+  }
+  return batches;
 }
 
 /** The mean over all answer tokens, whatever the weighting of training. */
@@ -104,8 +165,7 @@ async function runValidation(
   let loss = 0;
   let count = 0;
   let exact = 0;
-  for (const { batch, members } of batches) {
-    const { weights: _, ...inputs } = feeds(batch);
+  for (const { batch, members, inputs } of batches) {
     const results = await session.run({ ...inputs, theta: vector(theta) });
     const nll = floats(results.nll);
     const best = floats(results.best);

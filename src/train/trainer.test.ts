@@ -1,0 +1,62 @@
+import { expect, test } from 'vitest';
+import { Random } from '../base/random.ts';
+import { initialTheta, loraLayout } from './lora.ts';
+import type { Sample } from './sample.ts';
+import { tinyModel } from './tiny-model.ts';
+import { openTrainer, planPacking } from './trainer.ts';
+
+const base = tinyModel();
+const targets = ['q_proj', 'v_proj', 'o_proj', 'down_proj'];
+const lora = loraLayout(base.family.weightShapes(base.config), { rank: 4, alpha: 8, targets, firstLayer: 1 });
+const random = new Random(5);
+const draw = (n: number) => Array.from({ length: n }, () => 2 + random.below(60));
+const prompt = [1, ...draw(11)];
+const samples: Sample[] = Array.from({ length: 12 }, (_, i) => {
+  const ids = Int32Array.from([...prompt, ...draw(4 + (i % 5)), ...draw(3)]);
+  return { ids, answers: [{ start: ids.length - 3, end: ids.length }] };
+});
+const packing = planPacking(samples, 48);
+const open = (mostFeatureBytes?: number) =>
+  openTrainer(packing, packing, {
+    base,
+    lora,
+    precision: { kind: 'float32' },
+    weighting: 'token',
+    seed: 4,
+    runtime: {},
+    mostFeatureBytes,
+  });
+const theta = initialTheta(lora, 2).map((value) => value + 0.1 * random.normal());
+
+test('frozen first layers have no adapters', () => {
+  expect(new Set(lora.adapters.map(({ module }) => module.split('.')[2]))).toEqual(new Set(['1']));
+});
+
+test('with the features of frozen layers kept, steps and validations are what the whole graph gives', async () => {
+  const whole = await open(0);
+  const kept = await open();
+  expect([whole.keepsFeatures, kept.keepsFeatures]).toEqual([false, true]);
+  for (const number of [0, 1, 2, 9]) {
+    const expected = await whole.step(theta, number);
+    const given = await kept.step(theta, number);
+    expect(given.tokens).toBe(expected.tokens);
+    expect(given.loss).toBeCloseTo(expected.loss, 5);
+    const far = given.gradient.reduce((most, value, i) => Math.max(most, Math.abs(value - expected.gradient[i])), 0);
+    expect(far).toBeLessThan(1e-5);
+  }
+  const [expected, given] = [await whole.validate(theta), await kept.validate(theta)];
+  expect(given.loss).toBeCloseTo(expected.loss, 5);
+  expect(given.exact).toBe(expected.exact);
+  await whole.close();
+  await kept.close();
+});
+
+test('features do not depend on what was computed before: a run that starts late has the same bits', async () => {
+  const first = await open();
+  const results = [];
+  for (let number = 0; number < 10; number++) results.push((await first.step(theta, number)).gradient.slice());
+  const late = await open();
+  expect((await late.step(theta, 9)).gradient).toEqual(results[9]);
+  await first.close();
+  await late.close();
+});
