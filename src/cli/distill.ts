@@ -14,6 +14,7 @@ export interface DistillChoices {
   rank?: number;
   alpha?: number;
   targets?: string[];
+  firstLayer?: number;
   learningRate?: number;
   precision?: 'int8' | 'float32';
   maxEpochs?: number;
@@ -29,6 +30,7 @@ export function distillOptions(command: Command): Command {
     .option('--rank <r>', 'LoRA rank', integerOption(1, 512))
     .option('--alpha <a>', 'LoRA alpha: adapters are scaled by alpha / rank', numberOption(0))
     .option('--targets <names...>', 'projections that get an adapter, e.g. q_proj v_proj')
+    .option('--first-layer <n>', 'layers before this one stay as they are, which makes steps cheaper', integerOption(0))
     .option('--learning-rate <rate>', 'peak of the cosine schedule', numberOption(0))
     .addOption(new Option('--precision <kind>', 'of the frozen weights').choices(['int8', 'float32']))
     .option('--max-epochs <n>', 'most passes over the training conversations', numberOption(0))
@@ -64,8 +66,8 @@ export function runDistill(
 }
 
 function chosen(choices: DistillChoices): DistillOptions {
-  const { rank, alpha, targets, learningRate, precision, maxEpochs, seed, batchTokens, steps } = choices;
-  const named = { rank, alpha, targets, learningRate, precision, maxEpochs, seed, batchTokens, steps };
+  const { rank, alpha, targets, firstLayer, learningRate, precision, maxEpochs, seed, batchTokens, steps } = choices;
+  const named = { rank, alpha, targets, firstLayer, learningRate, precision, maxEpochs, seed, batchTokens, steps };
   const given = Object.entries({ ...named, maxTokens: choices.maxLength }).filter(([, value]) => value !== undefined);
   return {
     ...DISTILL_DEFAULTS,

@@ -87,6 +87,7 @@ async function prepare(
   const runtime = { threads, folder };
   const precision = options.precision === 'int8' ? await int8Precision(runtime) : ({ kind: 'float32' } as const);
   const trainer = await openTrainer(packing, checking, { base, lora, precision, weighting, seed, runtime });
+  if (trainer.keepsFeatures) say(`what layers before ${firstLayer} make of a conversation is computed once and kept`);
   const name = precision.kind === 'int8' ? `int8, levels up to ${precision.levels}` : 'float32';
   return { trainer, lora, packing, need, precision: name, tokensPerEpoch };
 }

@@ -72,6 +72,7 @@ export function writePeft(folder: string, { rank, alpha, base, pairs }: PeftAdap
     lora_alpha: alpha,
     lora_dropout: 0,
     target_modules: [...new Set([...pairs.keys()].map((module) => module.split('.').at(-1)!))].sort(),
+    layers_to_transform: layersOf(pairs.keys()),
     bias: 'none',
     fan_in_fan_out: false,
     init_lora_weights: true,
@@ -81,6 +82,17 @@ export function writePeft(folder: string, { rank, alpha, base, pairs }: PeftAdap
     use_dora: false,
   };
   writeFileDurably(join(folder, CONFIG), `${JSON.stringify(config, null, 2)}\n`);
+}
+
+/** The numbers of the layers that have an adapter; null when a module stands outside the layers. */
+function layersOf(modules: Iterable<string>): number[] | null {
+  const numbers = new Set<number>();
+  for (const module of modules) {
+    const found = module.match(/\.layers\.(\d+)\./);
+    if (!found) return null;
+    numbers.add(Number(found[1]));
+  }
+  return [...numbers].sort((a, b) => a - b);
 }
 
 /** @throws CupelError when a file is missing or damaged, or the adapter is of a kind that is not supported */
