@@ -62,8 +62,13 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const { log } = options;
   const recorder = new Recorder({
     ...options,
-    onStatus: ({ connected, problem }) =>
-      connected ? log.info('the store is connected') : log.warn({ problem }, 'the database is away; the journal keeps'),
+    onStatus: ({ connected, problem }) => {
+      if (!connected) log.warn({ problem }, 'the database is away; the journal keeps');
+      else {
+        log.info('the store is connected');
+        void refresh().catch(() => {});
+      }
+    },
   });
   const folder = join(options.workspace, 'record');
   const keys = new KeyRing(join(folder, 'keys.json'));
@@ -82,13 +87,13 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     access: options.access ?? 'keys-once-made',
     maxRequestBytes: options.maxRequestBytes ?? 20 << 20,
   });
-  const refresh = async () => {
+  async function refresh(): Promise<void> {
     const rows = await recorder.store.keys();
     keys.replace(rows);
     limits.restore(rows, await recorder.store.spent(limits.dayStart));
-  };
-  // who may call must be known before the first call
-  if (!keys.known) await firstKeys(recorder, refresh, log);
+  }
+  // who may call, and what was spent today, must be known before the first call
+  if (!keys.known || keys.limitMoney) await firstKeys(recorder, refresh, log);
   const timer = refreshing(refresh);
   const adminFile = join(folder, 'admin.json');
   const token = options.adminToken ?? knownToken(adminFile) ?? randomBytes(32).toString('base64url');
@@ -119,22 +124,20 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   };
 }
 
-/** Without a copy on disk the database is waited for, a while; until it answers, callers are refused. */
+/** The database is waited for, a while. Without a copy of the keys on disk callers are refused until it answers. */
 async function firstKeys(recorder: Recorder, refresh: () => Promise<void>, log: Log): Promise<void> {
   try {
     await recorder.settled(20_000);
     await refresh();
   } catch {
-    log.warn('the API keys are not known yet: callers are refused until the database answers');
+    log.warn('the database does not answer: keys and spending are those that are known so far');
   }
 }
 
 /** Keys and spending are read again and again: another gateway may share the database. */
 function refreshing(refresh: () => Promise<void>): NodeJS.Timeout {
   // while the database is away the copy on disk serves
-  const quietly = () => refresh().catch(() => {});
-  void quietly();
-  const timer = setInterval(quietly, KEYS_EVERY_MS);
+  const timer = setInterval(() => refresh().catch(() => {}), KEYS_EVERY_MS);
   timer.unref();
   return timer;
 }

@@ -58,6 +58,11 @@ export class KeyRing {
     return this.#byHash.size > 0;
   }
 
+  /** Some key has a money limit. */
+  get limitMoney(): boolean {
+    return [...this.#byHash.values()].some((key) => key.usd_per_day !== null);
+  }
+
   find(secret: string): ApiKey | undefined {
     // the hash of 256 random bits: how long the look-up takes tells nothing
     const key = this.#byHash.get(sha256(secret));
