@@ -26,7 +26,7 @@ const REDUNDANT = /\.rotary_emb\.inv_freq$|\.(masked_)?bias_mask$/;
 export function ggufParts(map: TensorMap, weights: WeightSource, tied: boolean | undefined): GgufPart[] {
   const names = new Set(weights.names());
   if (tied) names.delete('lm_head.weight');
-  const links = map.links.filter((link) => isThere(names, link));
+  const links = map.links.filter((link) => !link.legacy && isThere(names, link));
   const known = new Set([...links, ...map.weaves].map(({ hf }) => hf));
   for (const { hf, shape } of [...links, ...map.weaves]) checkShape(weights, hf, shape);
   if (tied === false && map.links.some(({ role }) => role === 'output') && !known.has('lm_head.weight')) {

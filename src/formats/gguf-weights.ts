@@ -15,6 +15,7 @@ export function ggufWeights(gguf: Gguf, map: TensorMap): WeightSource {
     else if (!link.optional) throw missing(gguf, link.gguf);
   }
   const weaves = new Map(map.weaves.filter((weave) => hasParts(gguf, weave)).map((weave) => [weave.hf, weave]));
+  for (const { hf, parts } of map.weaves) if (!weaves.has(hf) && !links.has(hf)) throw missing(gguf, parts[0].gguf);
   const shape = (name: string) => links.get(name)?.shape ?? weaves.get(name)?.shape ?? missing(gguf, name, true);
   const readRows = (name: string, from: number, count: number): Float32Array => {
     const [rows, ...rest] = shape(name);

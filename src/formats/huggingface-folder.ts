@@ -34,7 +34,11 @@ export function openHuggingFaceFolder(path: string): Checkpoint {
 /** Models with images keep the language model's config and tensors under a name of its own; only those are used. */
 function textConfig(config: ConfigJson): ConfigJson {
   const text = config.text_config;
-  return isObject(text) ? { ...text, architectures: config.architectures } : config;
+  const own: ConfigJson = isObject(text) ? { ...text, architectures: config.architectures } : config;
+  // transformers 5 saves Qwen3-MoE's number of experts under another name than the hub has
+  return own.model_type === 'qwen3_moe' && own.num_experts === undefined
+    ? { ...own, num_experts: own.num_local_experts }
+    : own;
 }
 
 function textName(name: string): string | undefined {

@@ -56,7 +56,24 @@ export function tokenizerJsonFromGguf(metadata: GgufMetadata): TokenizerJson {
 
 type Vocab = Record<string, number>;
 
-const SHARED = { version: '1.0', truncation: null, padding: null, post_processor: null } as const;
+const SHARED = { version: '1.0', truncation: null, padding: null } as const;
+
+/** Puts the first token before a text, where the original tokenizer does. Our own encoding leaves that to the chat template. */
+function postProcessor(metadata: GgufMetadata, addsByKind: boolean): ComponentJson | null {
+  const id = numberAt(metadata, 'tokenizer.ggml.bos_token_id');
+  const adds = booleanAt(metadata, 'tokenizer.ggml.add_bos_token') ?? addsByKind;
+  const token = id === undefined ? undefined : stringsAt(metadata, 'tokenizer.ggml.tokens')?.[id];
+  if (!adds || token === undefined) return null;
+  const [special, text] = [{ SpecialToken: { id: token, type_id: 0 } }, { Sequence: { id: 'A', type_id: 0 } }];
+  const second = { Sequence: { id: 'B', type_id: 1 } };
+  const special_tokens = { [token]: { id: token, ids: [id], tokens: [token] } };
+  return {
+    type: 'TemplateProcessing',
+    single: [special, text],
+    pair: [special, text, special, second],
+    special_tokens,
+  };
+}
 
 function byteLevelJson(metadata: GgufMetadata, vocab: Vocab, added: TokenizerJson['added_tokens']): TokenizerJson {
   const name = stringAt(metadata, 'tokenizer.ggml.pre') ?? 'default';
@@ -70,6 +87,7 @@ function byteLevelJson(metadata: GgufMetadata, vocab: Vocab, added: TokenizerJso
   const merges = required(stringsAt(metadata, 'tokenizer.ggml.merges'), 'tokenizer.ggml.merges');
   return {
     ...SHARED,
+    post_processor: postProcessor(metadata, rule.addBos ?? false),
     added_tokens: added,
     normalizer: rule.nfc ? { type: 'NFC' } : null,
     pre_tokenizer: { type: 'Sequence', pretokenizers: [...rule.patterns.map(splitOn), BYTE_LEVEL] },
@@ -92,6 +110,7 @@ function sentencePieceJson(
   const strip: ComponentJson[] = prefix ? [{ type: 'Strip', content: ' ', start: 1, stop: 0 }] : [];
   return {
     ...SHARED,
+    post_processor: postProcessor(metadata, true),
     added_tokens: added,
     normalizer: prefix ? { type: 'Sequence', normalizers: [{ type: 'Prepend', prepend: '▁' }, toMark] } : toMark,
     pre_tokenizer: null,

@@ -24,3 +24,20 @@ export function headSize(config: ConfigJson): number {
 
 /** A number as a person would have written it: single precision has about seven digits (1e-5, not 9.99999974e-6). */
 export const tidy = (value: number): number => Number(value.toPrecision(7));
+
+/** @throws CupelError naming the field of config.json that GGUF, or llama.cpp, has no place for */
+export function refuseUnless(holds: boolean, field: string, reason: string): void {
+  if (holds) return;
+  throw new CupelError(reason, {
+    place: { file: 'config.json', field },
+    remedy: 'this variant cannot be written as GGUF; write a safetensors folder instead',
+  });
+}
+
+/** @throws CupelError when the layers look back further or less far than llama.cpp would let them */
+export function refuseSlidingWindows(config: ConfigJson): void {
+  const sliding =
+    config.use_sliding_window === true ||
+    (Array.isArray(config.layer_types) && config.layer_types.includes('sliding_attention'));
+  refuseUnless(!sliding, 'use_sliding_window', 'llama.cpp has no sliding windows for this family');
+}

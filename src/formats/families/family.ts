@@ -21,6 +21,8 @@ export interface Link {
   stack?: { index: number; of: number };
   /** In GGUF the two halves of each rotary head are interleaved; so many heads. */
   interleave?: { heads: number };
+  /** Only older files have it; it is read, not written. */
+  legacy?: boolean;
   /** GGUF holds the value plus this (Gemma's norms: 1 + w). */
   shift?: number;
 }

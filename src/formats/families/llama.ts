@@ -2,7 +2,7 @@
 import type { Gguf } from '../gguf.ts';
 import { numberAt, required } from '../gguf-values.ts';
 import type { ConfigJson } from '../weights.ts';
-import { numberIn, optionalNumberIn } from './config-values.ts';
+import { numberIn, optionalNumberIn, refuseUnless } from './config-values.ts';
 import {
   attentionLinks,
   decoderConfig,
@@ -42,7 +42,11 @@ function configFromGguf(gguf: Gguf): ConfigJson {
 }
 
 function metadataFromConfig(config: ConfigJson): MetadataEntries {
-  const entries = decoderMetadata(ARCHITECTURE, config);
+  refuseUnless((config.hidden_act ?? 'silu') === 'silu', 'hidden_act', 'llama.cpp takes silu here');
+  // Mistral's window is not in this architecture: within it, attention to everything is the same
+  const context = numberIn(config, 'max_position_embeddings');
+  const window = optionalNumberIn(config, 'sliding_window') ?? context;
+  const entries = decoderMetadata(ARCHITECTURE, { ...config, max_position_embeddings: Math.min(context, window) });
   const experts = optionalNumberIn(config, 'num_local_experts');
   if (experts === undefined) return entries;
   return [

@@ -2,7 +2,7 @@
 import type { Gguf } from '../gguf.ts';
 import { numberAt, required } from '../gguf-values.ts';
 import type { ConfigJson } from '../weights.ts';
-import { headSize, numberIn } from './config-values.ts';
+import { headSize, numberIn, refuseSlidingWindows, refuseUnless } from './config-values.ts';
 import {
   attentionLinks,
   decoderConfig,
@@ -15,13 +15,13 @@ import {
   outerLinks,
   u32,
 } from './decoder.ts';
-import type { GgufFamily, Link, TensorMap } from './family.ts';
+import type { GgufFamily, Link, MetadataEntries, TensorMap } from './family.ts';
 
 export const qwen2: GgufFamily = {
   architecture: 'qwen2',
   modelTypes: ['qwen2'],
   configFromGguf: (gguf) => decoderConfig(gguf, 'qwen2', 'qwen2', 'Qwen2ForCausalLM'),
-  metadataFromConfig: (config) => decoderMetadata('qwen2', config),
+  metadataFromConfig: (config) => denseMetadata('qwen2', config),
   tensors: (config) => tensorMap(config, (layer) => denseBlock(config, layer)),
 };
 
@@ -29,7 +29,7 @@ export const qwen3: GgufFamily = {
   architecture: 'qwen3',
   modelTypes: ['qwen3'],
   configFromGguf: (gguf) => ({ ...decoderConfig(gguf, 'qwen3', 'qwen3', 'Qwen3ForCausalLM'), attention_bias: false }),
-  metadataFromConfig: (config) => decoderMetadata('qwen3', config),
+  metadataFromConfig: (config) => denseMetadata('qwen3', config),
   tensors: (config) => tensorMap(config, (layer) => [...headNorms(config, layer), ...denseBlock(config, layer)]),
 };
 
@@ -37,14 +37,28 @@ export const qwen3moe: GgufFamily = {
   architecture: 'qwen3moe',
   modelTypes: ['qwen3_moe'],
   configFromGguf: moeConfig,
-  metadataFromConfig: (config) => [
+  metadataFromConfig: moeMetadata,
+  tensors: (config) => tensorMap(config, (layer) => [...headNorms(config, layer), ...sparseBlock(config, layer)]),
+};
+
+function denseMetadata(architecture: string, config: ConfigJson): MetadataEntries {
+  refuseSlidingWindows(config);
+  return decoderMetadata(architecture, config);
+}
+
+function moeMetadata(config: ConfigJson): MetadataEntries {
+  refuseSlidingWindows(config);
+  const dense = Array.isArray(config.mlp_only_layers) && config.mlp_only_layers.length > 0;
+  refuseUnless(!dense, 'mlp_only_layers', 'llama.cpp wants experts in every layer');
+  refuseUnless(numberIn(config, 'decoder_sparse_step', 1) === 1, 'decoder_sparse_step', 'llama.cpp wants 1');
+  refuseUnless(config.norm_topk_prob === true, 'norm_topk_prob', 'llama.cpp always norms the weights of experts');
+  return [
     ...decoderMetadata('qwen3moe', config),
     ['qwen3moe.expert_count', u32(numberIn(config, 'num_experts'))],
     ['qwen3moe.expert_used_count', u32(numberIn(config, 'num_experts_per_tok'))],
     ['qwen3moe.expert_feed_forward_length', u32(numberIn(config, 'moe_intermediate_size'))],
-  ],
-  tensors: (config) => tensorMap(config, (layer) => [...headNorms(config, layer), ...sparseBlock(config, layer)]),
-};
+  ];
+}
 
 function moeConfig(gguf: Gguf): ConfigJson {
   const number = (key: string) => required(numberAt(gguf.metadata, `qwen3moe.${key}`), `qwen3moe.${key}`);

@@ -45,9 +45,13 @@ export function ropeMetadata(architecture: string, config: ConfigJson): Metadata
     });
   }
   entries.push([key('scaling.type'), { type: 'string', value: rope.type }]);
+  // llama.cpp multiplies by YaRN's own factor, Hugging Face's attention_factor replaces it
+  if (rope.type === 'yarn' && typeof rope.attention_factor === 'number') {
+    const value = rope.attention_factor / yarnFactor(Number(rope.factor));
+    entries.push([key('scaling.attn_factor'), { type: 'f32', value }]);
+  }
   const floats = {
     factor: 'factor',
-    attention_factor: 'attn_factor',
     beta_fast: 'yarn_beta_fast',
     beta_slow: 'yarn_beta_slow',
   };
@@ -73,12 +77,19 @@ export function ropeConfig(gguf: Gguf, architecture: string): ConfigJson {
   const scaling = {
     rope_type: type,
     factor: number('scaling.factor'),
-    attention_factor: number('scaling.attn_factor'),
+    attention_factor: attentionFactor(number('scaling.attn_factor'), number('scaling.factor')),
     beta_fast: number('scaling.yarn_beta_fast'),
     beta_slow: number('scaling.yarn_beta_slow'),
     original_max_position_embeddings: number('scaling.original_context_length'),
   };
   return { rope_theta: theta, rope_scaling: JSON.parse(JSON.stringify(scaling)) };
+}
+
+/** How much YaRN sharpens attention: 0.1 ln(factor) + 1. */
+const yarnFactor = (factor: number): number => (factor <= 1 ? 1 : 0.1 * Math.log(factor) + 1);
+
+function attentionFactor(stored: number | undefined, factor: number | undefined): number | undefined {
+  return stored === undefined || stored === 1 ? undefined : tidy(stored * yarnFactor(factor ?? 1));
 }
 
 const FACTORS = 'rope_freqs.weight';
