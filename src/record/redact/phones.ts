@@ -23,7 +23,7 @@ export type PhoneRegion = 'CN' | 'US' | 'GB';
 
 /** The words before it say that it is some other number. */
 const NOT_A_PHONE =
-  /(?:订单|单号|编号|流水|运单|快递单|工号|学号|账号|QQ号?|版本|序列号|order|invoice|tracking|ticket|serial|case|part|model|ref(?:erence)?|sku|isbn|uid|id)\s*(?:no\.?|number|num|id|号码?)?\s*(?:[:：=#]|is|为|是)?\s*["']?\s*$/i;
+  /(?:订单|单号|编号|流水|运单|快递单|工号|学号|账号|QQ号?|版本|序列号|order|invoice|tracking|ticket|serial|case|part|model|ref(?:erence)?|sku|isbn|uid|id|length|size|offset|bytes|count|total|amount)\s*(?:no\.?|number|num|id|号码?)?\s*(?:[:：=#]|is|为|是)?\s*["']?\s*$/i;
 
 export function phones(regions: readonly PhoneRegion[]): Detector {
   const find = function* (text: string): Generator<Found> {
@@ -41,7 +41,7 @@ export function phones(regions: readonly PhoneRegion[]): Detector {
   };
   return {
     kind: 'phone',
-    hint: /\d{3}.*\d{2}/s,
+    hint: /\d[\d ().-]{4,}\d/,
     find,
     standIn(found, original, pseudonyms) {
       const kept = callingCode(found.canonical, original);

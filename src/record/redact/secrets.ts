@@ -39,6 +39,9 @@ const PRIVATE_KEY =
 const NAMED =
   /((?:password|passwd|pwd|passphrase|secret|api[_-]?key|apikey|access[_-]?key|auth[_-]?token|access[_-]?token|refresh[_-]?token|client[_-]?secret|private[_-]?key|account[_-]?key|[a-z_]*_(?:token|key|secret)|密码|口令|密钥|秘钥)\\?["']?\s{0,3}(?:[:=：]|=>|是|为|\bis\b)\s{0,3}\\?["']?)(?!REDACTED-)([^\s"'`\\，。；、,;(){}<>[\]$]{8,})/gi;
 
+/** What this detector itself has put there. */
+const STAND_IN = /REDACTED-[a-z2-9]{8}$/;
+
 const NOT_A_VALUE = /^(?:process\.env|os\.(?:environ|getenv)|env[.[]|https?:|\*+$|x+$)/i;
 
 export const secrets: Detector = {
@@ -46,12 +49,13 @@ export const secrets: Detector = {
   hint: /[A-Za-z0-9_-]{12}|passw|pwd|secret|密码|口令|key|:\/\//i,
   *find(text) {
     for (const pattern of SHAPES) {
-      for (const match of text.matchAll(pattern)) yield after(match[1], match);
+      for (const match of text.matchAll(pattern)) if (!STAND_IN.test(match[0])) yield after(match[1], match);
     }
     if (text.includes('PRIVATE KEY')) yield* matches(text, PRIVATE_KEY, (match) => match[0]);
     for (const match of text.matchAll(NAMED)) {
       const value = match[2];
-      if (/\d/.test(value) && /[A-Za-z]/.test(value) && !NOT_A_VALUE.test(value)) yield after(match[1], match);
+      if (/\d/.test(value) && /[A-Za-z]/.test(value) && !NOT_A_VALUE.test(value) && !STAND_IN.test(value))
+        yield after(match[1], match);
     }
   },
   standIn: (found, _original, pseudonyms) => `REDACTED-${pseudonyms.token('secret', found.canonical)}`,
