@@ -130,6 +130,47 @@ describe('chat completions', () => {
   });
 });
 
+describe('answers in JSON', () => {
+  const schema = {
+    type: 'object',
+    properties: { intent: { enum: ['refund', 'other'] }, order: { type: 'integer', minimum: 1, maximum: 99 } },
+    required: ['intent', 'order'],
+    additionalProperties: false,
+  };
+  const json_schema = { name: 'answer', strict: true, schema };
+
+  it('satisfy the schema, also when many differ at once', async () => {
+    const ask = (seed: number) =>
+      server.client.chat.completions.create({
+        model: 'tiny',
+        messages: user(`say ${seed}`),
+        response_format: { type: 'json_schema', json_schema },
+        temperature: seed % 2,
+        seed,
+        max_tokens: 200,
+      });
+    for (const { choices } of await Promise.all(Array.from({ length: 8 }, (_, seed) => ask(seed)))) {
+      const { intent, order } = JSON.parse(choices[0].message.content!) as { intent: string; order: number };
+      expect(['refund', 'other']).toContain(intent);
+      expect(order).toBeGreaterThanOrEqual(1);
+      expect(order).toBeLessThanOrEqual(99);
+      expect(choices[0].finish_reason).toBe('stop');
+    }
+  });
+
+  it('refuse a schema that cannot be enforced', async () => {
+    const format = {
+      type: 'json_schema' as const,
+      json_schema: { name: 'n', schema: { type: 'array', uniqueItems: true } },
+    };
+    const refused = server.client.chat.completions.create({ ...greedy, messages: user('x'), response_format: format });
+    await expect(refused).rejects.toMatchObject({
+      status: 400,
+      param: 'response_format.json_schema.schema.uniqueItems',
+    });
+  });
+});
+
 describe('completions', () => {
   const prompt = 'Once upon a time';
 

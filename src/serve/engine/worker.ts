@@ -55,7 +55,7 @@ class EngineThread {
     });
     this.batch = new Batch(this.llama, BATCH_TOKENS);
     this.bytes = new TokenBytes(this.llama, this.model);
-    this.candidates = new Candidates(this.llama, this.model.vocabSize);
+    this.candidates = new Candidates(this.llama, this.model.vocabSize, this.bytes);
     this.scheduler = new Scheduler(this.context, this.batch, this.model.vocabSize, parallel, {
       progressed: (generation) => this.report(generation),
     });

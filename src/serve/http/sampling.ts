@@ -1,6 +1,7 @@
 // The fields that chat completions and completions share, and what they mean to the engine.
 import { z } from 'zod';
 import type { GenerateRequest } from '../engine/protocol.ts';
+import { grammarOf, ResponseFormat } from './response-format.ts';
 
 const count = z.number().int().positive();
 const penalty = z.number().min(-2).max(2).nullish();
@@ -24,6 +25,7 @@ export const SharedFields = {
   stream_options: z.looseObject({ include_usage: z.boolean().optional() }).nullish(),
   /** Not of OpenAI: goes on after tokens that end an answer, up to `max_tokens`. */
   ignore_eos: z.boolean().nullish(),
+  response_format: ResponseFormat.nullish(),
   user: z.string().nullish(),
 };
 
@@ -43,6 +45,7 @@ export function samplingOf(body: Shared, choice: number): GenerateRequest['sampl
     presencePenalty: body.presence_penalty ?? undefined,
     repeatPenalty: body.repeat_penalty ?? undefined,
     logitBias: body.logit_bias ?? undefined,
+    grammar: grammarOf(body.response_format),
   };
 }
 

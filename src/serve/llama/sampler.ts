@@ -4,6 +4,8 @@ import { CupelError } from '../../base/errors.ts';
 import type { Pointer } from './layout.ts';
 import type { Llama } from './library.ts';
 import type { LlamaModel } from './model.ts';
+import type { TokenBytes } from './tokenize.ts';
+import { advanceUtf8, INVALID } from './utf8.ts';
 
 export interface SamplingOptions {
   /** 0 is greedy. */
@@ -31,11 +33,15 @@ export class Sampler {
   private readonly grammar: Pointer;
   private readonly bias: [number, number][];
   private readonly candidates: Candidates;
+  private readonly endIds: ReadonlySet<number>;
+  /** Of the text so far; only followed under a grammar, which itself takes any bytes for characters. */
+  private utf8 = 0;
 
   /** @throws CupelError when the grammar does not parse */
   constructor(llama: Llama, model: LlamaModel, candidates: Candidates, options: SamplingOptions) {
     this.llama = llama;
     this.candidates = candidates;
+    this.endIds = model.endIds;
     this.bias = Object.entries(options.logitBias ?? {})
       .map(([id, value]): [number, number] => [Number(id), value])
       .filter(([id]) => id >= 0 && id < model.vocabSize);
@@ -50,14 +56,25 @@ export class Sampler {
   pick(logits: Float32Array): number {
     for (const [id, value] of this.bias) logits[id] += value;
     const first = this.chain.length === 0 ? indexOfLargest(logits) : this.sample(logits, null);
-    if (!this.grammar || this.candidates.allows(this.grammar, first, logits[first])) return first;
+    if (!this.grammar) return first;
+    if (this.isText(first) && this.candidates.allows(this.grammar, first, logits[first])) return first;
     // only when the free choice is forbidden is the whole vocabulary checked against the grammar
     return this.sample(logits, this.grammar);
   }
 
+  /** Ends an answer, or goes on with whole characters of visible text. */
+  private isText(token: number): boolean {
+    if (this.endIds.has(token)) return this.utf8 === 0;
+    const bytes = this.candidates.bytes.of(token);
+    return bytes.length > 0 && advanceUtf8(this.utf8, bytes) !== INVALID;
+  }
+
   /** Tells penalties and grammar which token was taken. */
   accept(token: number): void {
-    if (this.grammar) this.llama.samplerAccept(this.grammar, token);
+    if (this.grammar) {
+      this.llama.samplerAccept(this.grammar, token);
+      this.utf8 = advanceUtf8(this.utf8, this.candidates.bytes.of(token));
+    }
     for (const sampler of this.chain) this.llama.samplerAccept(sampler, token);
   }
 
@@ -67,7 +84,10 @@ export class Sampler {
 
   private sample(logits: Float32Array, grammar: Pointer): number {
     this.candidates.fill(logits);
-    if (grammar) this.candidates.apply(grammar);
+    if (grammar) {
+      this.candidates.apply(grammar);
+      this.candidates.forbid((token) => !this.isText(token));
+    }
     for (const sampler of this.chain) this.candidates.apply(sampler);
     return this.chain.length === 0 ? this.candidates.largest() : this.candidates.selected();
   }
@@ -105,6 +125,7 @@ export function indexOfLargest(values: Float32Array): number {
 
 /** A llama_token_data_array over the whole vocabulary: entries { int32 id, float logit, float p }. One for each thread. */
 export class Candidates {
+  readonly bytes: TokenBytes;
   private readonly llama: Llama;
   private readonly count: number;
   private readonly ids: Int32Array;
@@ -114,8 +135,9 @@ export class Candidates {
   private readonly headerBytes = new Uint8Array(this.header.buffer);
   private readonly address: bigint;
 
-  constructor(llama: Llama, vocabSize: number) {
+  constructor(llama: Llama, vocabSize: number, bytes: TokenBytes) {
     this.llama = llama;
+    this.bytes = bytes;
     this.count = vocabSize;
     const memory = new ArrayBuffer(vocabSize * 12);
     this.ids = new Int32Array(memory);
@@ -135,6 +157,18 @@ export class Candidates {
 
   apply(sampler: Pointer): void {
     this.llama.samplerApply(sampler, this.headerBytes);
+  }
+
+  /** Forbids what is still allowed and fails a test. @throws CupelError when nothing is left */
+  forbid(test: (token: number) => boolean): void {
+    let left = 0;
+    for (let at = 0; at < this.count * 3; at += 3) {
+      if (this.logits[at + 1] === Number.NEGATIVE_INFINITY) continue;
+      if (test(this.ids[at])) this.logits[at + 1] = Number.NEGATIVE_INFINITY;
+      else left++;
+    }
+    if (left === 0)
+      throw new CupelError('no token of the vocabulary satisfies the grammar', { place: { field: 'grammar' } });
   }
 
   /** The token that the last sampler of the chain chose. */
