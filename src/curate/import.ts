@@ -3,10 +3,11 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { writeDurably } from '../base/durable.ts';
 import { CupelError } from '../base/errors.ts';
-import { readLines, toJsonl } from '../base/jsonl.ts';
+import { toJsonl } from '../base/jsonl.ts';
 import { findLeaks } from '../base/overlap.ts';
 import { type Progress, silent } from '../base/progress.ts';
 import type { Example } from '../chat/messages.ts';
+import { readConversations } from './formats/read.ts';
 import { type Row, readRow } from './row.ts';
 import { askedText, clusterRows, dealClusters, PASSAGES, quotas, type SplitName } from './split.ts';
 
@@ -35,7 +36,7 @@ export const IMPORT_DEFAULTS: ImportOptions = {
 };
 
 export interface ImportRun {
-  /** OpenAI chat JSONL. */
+  /** OpenAI chat JSONL, or another format that `formats/` knows. */
   traces: string;
   /** Held-out conversations of the same form; without it a part of `traces` is held out. */
   test?: string;
@@ -139,13 +140,14 @@ async function readFile(file: string, options: ImportOptions, progress: Progress
   const read: Read = { rows: [], rejects: [], lines: 0, duplicates: 0 };
   const ids = new Map<string, number>();
   const contents = new Set<string>();
-  for await (const { line, text, tooLong, invalidUtf8 } of readLines(file, options.maxLineBytes)) {
-    if (!tooLong && text.trim() === '') continue;
+  for await (const { line, text, tooLong, invalidUtf8, reason } of readConversations(file, options.maxLineBytes)) {
+    if (!tooLong && !reason && text.trim() === '') continue;
     read.lines++;
     const reject = (reason: string) => read.rejects.push({ file, line, reason, text: text.slice(0, 200) });
     if (read.lines % 1000 === 0) progress({ stage: 'import', done: read.lines, unit: 'rows' });
     if (tooLong) reject(`over-long: the line has more than ${options.maxLineBytes} bytes`);
     else if (invalidUtf8) reject('not UTF-8: the line holds bytes that are no characters');
+    else if (reason) reject(reason);
     else {
       const result = readRow(text, options);
       if ('reason' in result) reject(result.reason);

@@ -1,0 +1,238 @@
+// Foreign formats: each becomes the same chat row, is told by the row itself, and is refused with a reason when it is none.
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parquetWriteFile } from 'hyparquet-writer';
+import { afterAll, describe, expect, test } from 'vitest';
+import { importTraces } from '../import.ts';
+import type { Json } from './convert.ts';
+import { readConversations } from './read.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'cupel-formats-'));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+let count = 0;
+
+const file = (text: string): string => {
+  const path = join(folder, `rows-${++count}`);
+  writeFileSync(path, text);
+  return path;
+};
+async function rows(path: string): Promise<(Json | string)[]> {
+  const all: (Json | string)[] = [];
+  for await (const { text, reason } of readConversations(path, 1 << 20)) all.push(reason ?? (JSON.parse(text) as Json));
+  return all;
+}
+const lines = (...values: unknown[]) => rows(file(values.map((value) => `${JSON.stringify(value)}\n`).join('')));
+
+const asked = { role: 'user', content: 'where is my parcel?' };
+const answered = { role: 'assistant', content: 'track_order' };
+const system = { role: 'system', content: 'classify' };
+const messages = [system, asked, answered];
+const usage = { prompt_tokens: 12, completion_tokens: 3, total_tokens: 15 };
+const completion = {
+  id: 'chatcmpl-1',
+  object: 'chat.completion',
+  model: 'gpt-4o',
+  choices: [{ index: 0, message: answered, finish_reason: 'stop' }],
+  usage,
+};
+
+test('plain chat rows and lines that are no rows pass as they are', async () => {
+  const text = '{"messages": [], "z": 1}\nnot json\n\n[1, 2]\n';
+  const seen: [number, string][] = [];
+  for await (const { line, text: row } of readConversations(file(text), 1000)) seen.push([line, row]);
+  expect(seen).toEqual([
+    [1, '{"messages": [], "z": 1}'],
+    [2, 'not json'],
+    [3, ''],
+    [4, '[1, 2]'],
+  ]);
+});
+
+test('ShareGPT, with a system prompt, tool calls and a document of one list', async () => {
+  const conversations = [
+    { from: 'human', value: asked.content },
+    { from: 'gpt', value: answered.content },
+  ];
+  const row = { id: 'x', system: 'classify', conversations };
+  expect(await lines(row)).toEqual([{ id: 'x', messages }]);
+  expect(await rows(file(JSON.stringify([row, row], null, 2)))).toEqual([
+    { id: 'x', messages },
+    { id: 'x', messages },
+  ]);
+  expect(await rows(file(JSON.stringify({ data: [row] })))).toEqual([{ id: 'x', messages }]);
+  const [call] = (await lines({
+    conversations: [
+      conversations[0],
+      { from: 'function_call', value: '{"name": "find", "arguments": {"id": 7}}' },
+      { from: 'observation', value: 'in Berlin' },
+      conversations[1],
+    ],
+  })) as { messages: Json[] }[];
+  expect(call.messages.map(({ role }) => role)).toEqual(['user', 'assistant', 'tool', 'assistant']);
+  expect(call.messages[1].tool_calls).toEqual([
+    { type: 'function', function: { name: 'find', arguments: '{"id":7}' } },
+  ]);
+  expect(await lines({ conversations: [{ from: 'martian', value: 'x' }] })).toEqual([
+    'conversations[0]: not a turn of ShareGPT with a known "from"',
+  ]);
+});
+
+test('Alpaca, with input and history; prompt and completion', async () => {
+  expect(
+    await lines(
+      { instruction: 'where is', input: 'my parcel?', output: 'track_order', system: 'classify' },
+      { instruction: asked.content, input: '', output: 'track_order', history: [['hi', 'hello']] },
+      { prompt: asked.content, completion: 'track_order' },
+      { prompt: [system, asked], completion: [answered] },
+    ),
+  ).toEqual([
+    { messages: [system, { role: 'user', content: 'where is\n\nmy parcel?' }, answered] },
+    { messages: [{ role: 'user', content: 'hi' }, { role: 'assistant', content: 'hello' }, asked, answered] },
+    { messages: [asked, answered] },
+    { messages },
+  ]);
+});
+
+describe('OpenAI batch files', () => {
+  const request = (id: string) => ({
+    custom_id: id,
+    method: 'POST',
+    url: '/v1/chat/completions',
+    body: { model: 'gpt-4o', messages: [system, asked] },
+  });
+  const output = (
+    id: string,
+    response: object = { status_code: 200, body: completion },
+    error: object | null = null,
+  ) => ({
+    id: `batch_req_${id}`,
+    custom_id: id,
+    response,
+    error,
+  });
+
+  test('are joined by custom_id, in any order', async () => {
+    const row = { id: 'b', model: 'gpt-4o', usage, finish_reason: 'stop', messages };
+    expect(await lines(request('a'), request('b'), output('b'), output('a'))).toEqual([row, { ...row, id: 'a' }]);
+    expect(await lines(output('b'), request('b'))).toEqual([row]);
+  });
+
+  test('failures and answers without a request have a reason', async () => {
+    const failed = await lines(request('a'), output('a', { status_code: 429, body: {} }));
+    expect(failed).toEqual(['failed in the batch: status 429']);
+    expect(await lines(output('a'), output('b'))).toEqual([
+      expect.stringContaining('2 answers; put both files into one'),
+    ]);
+  });
+});
+
+test("the gateway's recordings, with tags, scores and corrected answers", async () => {
+  const row = {
+    id: 'ex_1',
+    model: 'gpt-4o',
+    outcome: 'complete',
+    request: { model: 'gpt-4o', messages: [system, asked], tools: [{ type: 'function' }] },
+    response: completion,
+    tags: { team: 'a' },
+    feedback: [],
+  };
+  const said = { ...row, feedback: [{ score: 0 }, { corrected: 'cancel_order' }, { score: 1 }] };
+  const plain = {
+    id: 'ex_1',
+    model: 'gpt-4o',
+    tools: [{ type: 'function' }],
+    usage,
+    finish_reason: 'stop',
+    tags: { team: 'a' },
+    messages,
+  };
+  expect(await lines(row, { ...row, outcome: 'cancelled' }, said)).toEqual([
+    plain,
+    'not complete: cancelled',
+    {
+      ...plain,
+      tags: { team: 'a', score: '1', corrected: 'yes' },
+      messages: [system, asked, { role: 'assistant', content: 'cancel_order' }],
+    },
+  ]);
+});
+
+test('Langfuse: observations, traces around them, and what is no generation', async () => {
+  const generation = {
+    id: 'obs-1',
+    traceId: 't',
+    type: 'GENERATION',
+    model: 'gpt-4o',
+    input: JSON.stringify([system, asked]),
+    output: answered,
+    usageDetails: { input: 12, output: 3, total: 15 },
+  };
+  const counts = { prompt_tokens: 12, completion_tokens: 3 };
+  const row = { id: 'obs-1', model: 'gpt-4o', usage: counts, messages };
+  expect(await lines(generation, { ...generation, type: 'SPAN' })).toEqual([row, 'not a generation: SPAN']);
+  const trace = {
+    id: 't',
+    tags: ['vip'],
+    metadata: { team: 'a', nested: {} },
+    observations: [
+      { type: 'SPAN', input: 'x' },
+      { ...generation, input: { messages: [system, asked] } },
+      { ...generation, id: 'obs-2', output: null },
+    ],
+  };
+  expect(await lines(trace)).toEqual([{ ...row, tags: { vip: 'yes', team: 'a' } }]);
+});
+
+test('LiteLLM: the standard payload and the table of spend', async () => {
+  const payload = {
+    id: 'l',
+    model: 'gpt-4o',
+    messages: [system, asked],
+    response: completion,
+    request_tags: ['team:a', 'vip'],
+  };
+  const spend = {
+    request_id: 's',
+    model: 'gpt-4o',
+    messages: '{}',
+    proxy_server_request: JSON.stringify({ messages: [system, asked] }),
+    response: JSON.stringify({ choices: completion.choices }),
+    prompt_tokens: 12,
+    completion_tokens: 3,
+  };
+  const row = { model: 'gpt-4o', finish_reason: 'stop', messages };
+  expect(await lines(payload, spend, { ...payload, response: '{}' }, { ...payload, status: 'failure' })).toEqual([
+    { ...row, id: 'l', usage, tags: { team: 'a', vip: 'yes' } },
+    { ...row, id: 's', usage: { prompt_tokens: 12, completion_tokens: 3 } },
+    'not a conversation: messages or response were not kept in the log',
+    'failed: the log says that the call did not succeed',
+  ]);
+});
+
+test('Parquet: lists of structs, JSON as text, large integers; more rows than one group', async () => {
+  const path = join(folder, 'rows.parquet');
+  const all = Array.from({ length: 5000 }, (_, i) => i);
+  parquetWriteFile({
+    filename: path,
+    columnData: [
+      { name: 'id', data: all.map((i) => `p${i}`), type: 'STRING' },
+      { name: 'messages', data: all.map(() => messages), type: 'JSON' },
+      { name: 'tokens', data: all.map((i) => BigInt(i)), type: 'INT64' },
+    ],
+  });
+  const read = (await rows(path)) as Json[];
+  expect(read.length).toBe(5000);
+  expect(read[4321]).toEqual({ id: 'p4321', messages, tokens: 4321 });
+  await expect(rows(file('PAR1 and then nothing'))).rejects.toThrow(/Parquet file cannot be read/);
+});
+
+test('import takes them, rejects by row, and counts what was converted', async () => {
+  const good = Array.from({ length: 40 }, (_, i) => ({
+    instruction: `question number ${i} about ${i * 7}`,
+    output: `answer ${i}`,
+  }));
+  const path = file(JSON.stringify([...good, { instruction: 'empty', output: '' }]));
+  const facts = await importTraces({ traces: path, folder: mkdtempSync(join(folder, 'out-')) });
+  expect(facts).toMatchObject({ rows: 41, accepted: 40, rejected: 1, reasons: { 'empty answer': 1 } });
+});
