@@ -123,20 +123,23 @@ export const ENTRIES: readonly CatalogEntry[] = [
   repository('qwen3-4b', 'qwen3', 4_022_468_096, APACHE, 'Qwen/Qwen3-4B', {
     description: 'Mandarin, English and others; can think before it answers',
   }),
+  repository('qwen3-8b', 'qwen3', 8_190_735_360, APACHE, 'Qwen/Qwen3-8B', {
+    description: 'Mandarin, English and others; can think before it answers',
+  }),
   repository('qwen3-30b-a3b', 'qwen3_moe', 30_532_122_624, APACHE, 'Qwen/Qwen3-30B-A3B', {
     description: 'mixture of 128 experts, 8 at a time',
-    active: 3_345_000_000,
+    active: 3_353_032_704,
   }),
   repository('qwen2-72b-instruct', 'qwen2', 72_706_203_648, QWEN, 'Qwen/Qwen2-72B-Instruct', {
     description: 'a teacher: Mandarin, English and others',
   }),
   repository('deepseek-v2-lite-chat', 'deepseek_v2', 15_706_484_224, DEEPSEEK, 'deepseek-ai/DeepSeek-V2-Lite-Chat', {
     description: 'latent attention, 64 experts, 6 at a time',
-    active: 2_400_000_000,
+    active: 2_661_150_208,
   }),
   repository('deepseek-v2-chat', 'deepseek_v2', 235_741_434_880, DEEPSEEK, 'deepseek-ai/DeepSeek-V2-Chat', {
     description: 'a teacher: latent attention, 160 experts, 6 at a time',
-    active: 21_000_000_000,
+    active: 21_375_800_320,
   }),
   repository('llama-3.2-1b-instruct', 'llama', 1_235_814_400, llamaLicence('3.2'), 'meta-llama/Llama-3.2-1B-Instruct', {
     description: 'gated on the hub: set HF_TOKEN',
@@ -149,6 +152,11 @@ export const ENTRIES: readonly CatalogEntry[] = [
   repository('llama-3.1-8b-instruct', 'llama', 8_030_261_248, llamaLicence('3.1'), 'meta-llama/Llama-3.1-8B-Instruct', {
     description: 'gated on the hub: set HF_TOKEN',
     modelscope: 'LLM-Research/Meta-Llama-3.1-8B-Instruct',
+  }),
+  repository('mixtral-8x7b-instruct', 'mixtral', 46_702_792_704, APACHE, 'mistralai/Mixtral-8x7B-Instruct-v0.1', {
+    description: 'mixture of 8 experts, 2 at a time; European languages',
+    modelscope: 'AI-ModelScope/Mixtral-8x7B-Instruct-v0.1',
+    active: 12_879_925_248,
   }),
   repository('gemma-3-1b-it', 'gemma3_text', 999_885_952, GEMMA, 'google/gemma-3-1b-it', {
     description: 'gated on the hub: set HF_TOKEN; many languages',

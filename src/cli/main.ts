@@ -9,6 +9,7 @@ import { register as registerDoctor } from './doctor.ts';
 import { register as registerEvaluate } from './evaluate.ts';
 import { exitCodeOf } from './exit.ts';
 import { register as registerImport } from './import.ts';
+import { register as registerModels } from './models.ts';
 import { register as registerRecord } from './record.ts';
 import { register as registerReport } from './report.ts';
 import { register as registerRun } from './run.ts';
@@ -37,6 +38,7 @@ for (const register of [
   registerEvaluate,
   registerServe,
   registerReport,
+  registerModels,
   registerDoctor,
 ]) {
   register(program);

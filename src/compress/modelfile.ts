@@ -2,7 +2,7 @@
 import { basename } from 'node:path';
 import { writeFileDurably } from '../base/durable.ts';
 import type { Checkpoint } from '../formats/checkpoint.ts';
-import { booleanAt } from '../formats/gguf-values.ts';
+import { addsFirstToken } from '../formats/tokenizer-metadata.ts';
 import { ollamaTemplate } from './ollama-template.ts';
 
 /** Writes `NAME.Modelfile` beside `NAME.gguf`. @returns its path */
@@ -30,10 +30,9 @@ export function modelfile(file: string, model: Checkpoint): string {
   ].join('\n');
 }
 
-function templateOf(jinja: string, model: Checkpoint): string | undefined {
-  const { templateVariables } = model.tokenizer;
-  const adds = model.gguf ? booleanAt(model.gguf.metadata, 'tokenizer.ggml.add_bos_token') : undefined;
-  return ollamaTemplate(jinja, templateVariables, adds === false ? undefined : templateVariables.bos_token);
+function templateOf(jinja: string, { tokenizer }: Checkpoint): string | undefined {
+  const { templateVariables } = tokenizer;
+  return ollamaTemplate(jinja, templateVariables, addsFirstToken(tokenizer) ? templateVariables.bos_token : undefined);
 }
 
 function endsOf({ tokenizer }: Checkpoint): string[] {

@@ -12,6 +12,8 @@ interface Turns {
   preamble: string;
   user: [before: string, after: string];
   assistant: [before: string, after: string];
+  /** Begins an answer that is yet to come; DeepSeek's lacks the space of earlier answers. */
+  opening: string;
   /** Undefined when the template refuses system messages. `folded`: the first user's opening is part of it. */
   system?: { around: [before: string, after: string]; folded: boolean };
 }
@@ -33,19 +35,21 @@ export function ollamaTemplate(
   variables: Readonly<Record<string, unknown>>,
   bos: string | undefined,
 ): string | undefined {
-  const turns = findTurns((messages, open) => {
-    try {
-      const all = { ...variables, messages, add_generation_prompt: open };
-      const text = renderTemplate(jinja, all, new Date());
-      return bos !== undefined && text.startsWith(bos) ? text.slice(bos.length) : text;
-    } catch {
-      return undefined;
-    }
-  });
-  const template = turns && goTemplate(turns);
+  const turnsAt = (now: Date) =>
+    findTurns((messages, open) => {
+      try {
+        const text = renderTemplate(jinja, { ...variables, messages, add_generation_prompt: open }, now);
+        return bos !== undefined && text.startsWith(bos) ? text.slice(bos.length) : text;
+      } catch {
+        return undefined;
+      }
+    });
+  const turns = turnsAt(new Date(0));
+  // a template that writes the date cannot stand still
+  if (!turns || JSON.stringify(turns) !== JSON.stringify(turnsAt(new Date(1e12)))) return undefined;
   // what Go or the Modelfile would read as syntax cannot be written plainly
-  const plain = turns && ![turns.preamble, ...turns.user, ...turns.assistant].some((text) => /\{\{|"""/.test(text));
-  return plain ? template : undefined;
+  const texts = [turns.preamble, turns.opening, ...turns.user, ...turns.assistant, ...(turns.system?.around ?? [])];
+  return texts.some((text) => /\{\{|"""/.test(text)) ? undefined : goTemplate(turns);
 }
 
 type Render = (messages: readonly Marked[], open: boolean) => string | undefined;
@@ -63,9 +67,11 @@ function findTurns(render: Render): Turns | undefined {
   const preamble = withoutEnd(before(asked, FIRST), userStart);
   if (closing === undefined || opening === undefined || answerEnd === undefined) return undefined;
   if (userStart === undefined || preamble === undefined) return undefined;
-  const whole = [preamble, userStart, FIRST, closing, opening, ANSWER, answerEnd, userStart, SECOND, closing, opening];
-  if (whole.join('') !== again) return undefined;
-  const turns: Turns = { preamble, user: [userStart, closing], assistant: [opening, answerEnd] };
+  const answerStart = without(between(again, FIRST, ANSWER), closing);
+  if (answerStart === undefined) return undefined;
+  const turns: Turns = { preamble, user: [userStart, closing], assistant: [answerStart, answerEnd], opening };
+  const rest = [FIRST, closing, answerStart, ANSWER, answerEnd, userStart, SECOND, closing, opening];
+  if ([preamble, userStart, ...rest].join('') !== again) return undefined;
   const system = render([{ role: 'system', content: SYSTEM }, user(FIRST)], true);
   return system === undefined ? turns : withSystem(turns, system);
 }
@@ -78,7 +84,7 @@ function withSystem(turns: Turns, text: string): Turns | undefined {
   return { ...turns, system: { around: [start, end ?? middle], folded: end === undefined } };
 }
 
-function goTemplate({ preamble, user: asks, assistant, system }: Turns): string {
+function goTemplate({ preamble, user: asks, assistant, opening, system }: Turns): string {
   const start = preamble === '' ? '' : system ? `{{ if not .System }}${preamble}{{ end }}` : preamble;
   const first = system?.folded ? `{{ if or (ne $i 1) (not $.System) }}${asks[0]}{{ end }}` : asks[0];
   const roles = [
@@ -90,7 +96,7 @@ function goTemplate({ preamble, user: asks, assistant, system }: Turns): string 
     const test = `{{ ${i > 0 ? 'else ' : ''}if eq $m.Role "${role}" }}`;
     return `${test}${open}{{ $m.Content }}${close}`;
   });
-  return `${start}{{ range $i, $m := .Messages }}${branches.join('')}{{ end }}{{ end }}${assistant[0]}`;
+  return `${start}{{ range $i, $m := .Messages }}${branches.join('')}{{ end }}{{ end }}${opening}`;
 }
 
 function before(text: string, mark: string): string | undefined {

@@ -1,9 +1,9 @@
 // Opens a model as people have it, a GGUF file or a Hugging Face folder, behind one interface.
-import { existsSync, statSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readSync, statSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { CupelError } from '../base/errors.ts';
 import { familyOfArchitecture } from './families/families.ts';
-import { type Gguf, openGguf } from './gguf.ts';
+import { type Gguf, looksLikeGguf, openGguf } from './gguf.ts';
 import { required, stringAt } from './gguf-values.ts';
 import { ggufWeights } from './gguf-weights.ts';
 import { openHuggingFaceFolder } from './huggingface-folder.ts';
@@ -52,7 +52,37 @@ function openFolder(path: string): Checkpoint {
   });
 }
 
+/** Files that people take for models and that are none, or none that may be read. */
+function refuseOtherKinds(path: string): void {
+  const head = readHead(path, 16);
+  if (looksLikeGguf(head)) return;
+  const pickled = head[0] === 0x80 && head[1] <= 5;
+  if (pickled || head.subarray(0, 4).toString('latin1') === 'PK\x03\x04') {
+    throw new CupelError('is a pickle or an archive of pickles, which can run code when it is read, and is refused', {
+      place: { file: path },
+      remedy: "take the model's safetensors, or convert it where you trust it: model.save_pretrained(folder)",
+    });
+  }
+  if (path.endsWith('.safetensors')) {
+    throw new CupelError('safetensors alone are no model: config and tokenizer are missing', {
+      place: { file: path },
+      remedy: 'give the folder that holds it, with config.json and tokenizer.json',
+    });
+  }
+}
+
+function readHead(path: string, count: number): Buffer {
+  const fd = openSync(path, 'r');
+  try {
+    const bytes = Buffer.alloc(count);
+    return bytes.subarray(0, readSync(fd, bytes, 0, count, 0));
+  } finally {
+    closeSync(fd);
+  }
+}
+
 function openGgufCheckpoint(path: string): Checkpoint {
+  refuseOtherKinds(path);
   const gguf = openGguf(path);
   try {
     const architecture = required(stringAt(gguf.metadata, 'general.architecture'), 'general.architecture');

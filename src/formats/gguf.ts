@@ -34,7 +34,7 @@ const LEAST_KEY_BYTES = 8 + 4 + 1;
 
 /** True when the file begins with the GGUF magic. */
 export function looksLikeGguf(head: Uint8Array): boolean {
-  return head.length >= 4 && Buffer.from(head.subarray(0, 4)).readUInt32LE() === MAGIC;
+  return head.length >= 4 && Buffer.from(head).readUInt32LE() === MAGIC;
 }
 
 /**

@@ -49,7 +49,7 @@ export function tokenizerMetadata(tokenizer: Tokenizer, rows: number): Entries {
     ...Object.entries({ ...specials, eot: turn }).flatMap(
       ([name, id]): Entries => (id === undefined ? [] : [[`tokenizer.ggml.${name}_token_id`, u32(id)]]),
     ),
-    ['tokenizer.ggml.add_bos_token', { type: 'bool', value: beginsWith(json, tokenizer.bosId) }],
+    ['tokenizer.ggml.add_bos_token', { type: 'bool', value: addsFirstToken(tokenizer) }],
   ];
 }
 
@@ -104,8 +104,8 @@ function typeOf(tokenizer: Tokenizer, token: string | undefined, id: number): nu
   return tokenizer.json.model.byte_fallback === true && /^<0x[0-9A-F]{2}>$/.test(token) ? BYTE : NORMAL;
 }
 
-/** True when the tokenizer puts its first token before a text of its own accord. */
-function beginsWith(json: TokenizerJson, bosId: number | undefined): boolean {
+/** True when the tokenizer puts its first token before a text of its own accord, as llama.cpp then does too. */
+export function addsFirstToken({ json, bosId }: Tokenizer): boolean {
   const bos = json.added_tokens.find(({ id }) => id === bosId)?.content;
   const processors = JSON.stringify(json.post_processor ?? {});
   return bos !== undefined && processors.includes('"TemplateProcessing"') && processors.includes(JSON.stringify(bos));
