@@ -2,6 +2,8 @@
 import type { LlamaModel } from '../llama/model.ts';
 import type { Sampler } from '../llama/sampler.ts';
 import type { TokenBytes } from '../llama/tokenize.ts';
+import { Drafter } from './draft.ts';
+import type { LabelWalk } from './labels.ts';
 import { logprobsOf } from './logprobs.ts';
 import { OutputText } from './output.ts';
 import type { GenerateRequest, GenerateResult, TextDelta, TokenReport } from './protocol.ts';
@@ -12,6 +14,7 @@ export class Generation {
   readonly request: GenerateRequest;
   readonly sampler: Sampler;
   readonly generated: number[] = [];
+  readonly promptTokens: number;
   cachedTokens = 0;
   drafted = 0;
   accepted = 0;
@@ -22,6 +25,9 @@ export class Generation {
   private readonly bytes: TokenBytes;
   private readonly output: OutputText;
   private readonly reports: TokenReport[] = [];
+  private readonly labels: LabelWalk | undefined;
+  private readonly drafter: Drafter;
+  private unmasked: Float32Array | undefined;
   private unsent: TextDelta = { text: '' };
 
   constructor(
@@ -29,25 +35,72 @@ export class Generation {
     request: GenerateRequest,
     prompt: readonly number[],
     sampler: Sampler,
-    shared: { model: LlamaModel; bytes: TokenBytes },
+    shared: { model: LlamaModel; bytes: TokenBytes; labels?: LabelWalk },
   ) {
     this.id = id;
     this.request = request;
-    this.prompt = prompt;
+    // what all labels begin with is evaluated with the prompt
+    this.prompt = shared.labels ? [...prompt, ...shared.labels.forced()] : prompt;
+    this.promptTokens = prompt.length;
     this.sampler = sampler;
     this.model = shared.model;
     this.bytes = shared.bytes;
     this.output = new OutputText(request.stop);
+    this.labels = shared.labels;
+    this.drafter = new Drafter(prompt);
+  }
+
+  /**
+   * Takes tokens from rows of logits, the first after what was evaluated, the others after drafts, until a draft was wrong.
+   * @returns tokens to evaluate next: those taken but not evaluated
+   */
+  advance(rows: readonly Float32Array[], drafts: readonly number[]): number[] {
+    for (const [at, logits] of rows.entries()) {
+      const next = this.labels ? this.takeLabel(logits, this.labels) : [this.take(logits)];
+      if (this.finish || at === drafts.length) return this.checked(drafts.length, at, next);
+      if (next[0] !== drafts[at]) return this.checked(drafts.length, at, next);
+    }
+    return [];
+  }
+
+  private checked(drafted: number, accepted: number, next: number[]): number[] {
+    if (drafted === 0) return next;
+    this.drafted += drafted;
+    this.accepted += accepted;
+    this.drafter.checked(drafted, accepted);
+    return next;
+  }
+
+  /** Tokens that may come after the last one taken, for the model to check. */
+  propose(): number[] {
+    return this.labels || this.finish ? [] : this.drafter.propose(this.request.maxTokens - this.generated.length - 1);
+  }
+
+  private takeLabel(logits: Float32Array, labels: LabelWalk): number[] {
+    if (this.request.logprobs !== undefined) this.unmasked = logits.slice();
+    labels.mask(logits);
+    const token = this.sampler.pick(logits);
+    this.sampler.accept(token);
+    labels.take(token, logits);
+    if (this.unmasked) this.report(token, this.unmasked);
+    const { answer } = labels;
+    if (!answer) return [token, ...labels.forced()];
+    this.generated.push(...answer.tokens);
+    this.send(this.output.push(Buffer.from(answer.text)));
+    this.send(this.output.finish());
+    this.finish = 'stop';
+    return [];
   }
 
   /** Takes the next token from a row of logits (which it may change). @returns the token */
-  take(logits: Float32Array): number {
+  private take(logits: Float32Array): number {
     const { request, model } = this;
     const before = request.logprobs === undefined ? undefined : logits.slice();
     if (request.ignoreEnd) for (const id of model.endIds) logits[id] = Number.NEGATIVE_INFINITY;
     const token = this.sampler.pick(logits);
     this.sampler.accept(token);
     this.generated.push(token);
+    this.drafter.took(token);
     if (model.endIds.has(token) && !request.ignoreEnd) this.finish = 'stop';
     else this.addText(token, before);
     if (!this.finish && this.generated.length >= request.maxTokens) this.finish = 'length';
@@ -67,13 +120,14 @@ export class Generation {
     return {
       text: this.output.text,
       finishReason: this.finish ?? 'length',
-      promptTokens: this.prompt.length,
-      cachedTokens: this.cachedTokens,
+      promptTokens: this.promptTokens,
+      cachedTokens: Math.min(this.cachedTokens, this.promptTokens),
       completionTokens: this.generated.length,
       tokens: this.generated,
       logprobs: this.request.logprobs === undefined ? undefined : this.reports,
       drafted: this.drafted,
       accepted: this.accepted,
+      confidence: this.labels && Math.exp(this.labels.logprob),
     };
   }
 

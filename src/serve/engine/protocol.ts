@@ -45,6 +45,8 @@ export interface GenerateRequest {
   logprobs?: number;
   /** Sends text as it is made. */
   stream?: boolean;
+  /** Answers with one of these texts. */
+  labels?: string[];
   /** LoRA adapter by the name it was loaded under. */
   adapter?: string;
 }
@@ -70,6 +72,8 @@ export interface GenerateResult {
   /** Tokens guessed ahead, and how many of them the model confirmed. */
   drafted: number;
   accepted: number;
+  /** Of a label set: the probability of the label among the others. */
+  confidence?: number;
 }
 
 export interface TextDelta {
@@ -94,12 +98,19 @@ export type EngineCall =
   | { kind: 'tokenize'; text: string; addSpecial: boolean; parseSpecial: boolean }
   | { kind: 'encode'; pieces: PromptPiece[] }
   | { kind: 'detokenize'; tokens: number[] }
+  | { kind: 'embed'; inputs: number[][] }
+  | { kind: 'loadAdapter'; name: string; path: string }
+  | { kind: 'unloadAdapter'; name: string }
   | { kind: 'logits'; tokens: number[] };
 
 export interface EngineCallResult {
   tokenize: number[];
   encode: number[];
   detokenize: string;
+  /** Mean of the hidden states of each input, of length 1. */
+  embed: Float32Array[];
+  loadAdapter: undefined;
+  unloadAdapter: undefined;
   /** One row of logits for each token, [tokens, vocabulary]. */
   logits: Float32Array;
 }

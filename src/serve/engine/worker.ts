@@ -8,7 +8,10 @@ import { type Llama, loadLlama } from '../llama/library.ts';
 import { type LlamaModel, loadModel } from '../llama/model.ts';
 import { Candidates, Sampler } from '../llama/sampler.ts';
 import { TokenBytes, tokenize } from '../llama/tokenize.ts';
+import { Adapters } from './adapters.ts';
+import { Embedder } from './embedder.ts';
 import { Generation } from './generation.ts';
+import { LabelWalk } from './labels.ts';
 import type {
   EngineCall,
   EngineEvent,
@@ -18,11 +21,14 @@ import type {
   PromptPiece,
   ToEngine,
 } from './protocol.ts';
+import { Refused } from './refused.ts';
 import { Scheduler } from './scheduler.ts';
 
 const BATCH_TOKENS = 1024;
 const USUAL_CONTEXT = 4096;
 const USUAL_PARALLEL = 16;
+/** Rows of logits of one decode beside one for each sequence: drafts to check. */
+const MORE_OUTPUTS = 32;
 /** Of the machine's memory, for the KV cache. */
 const CACHE_BYTES = 2 ** 31;
 
@@ -35,6 +41,10 @@ class EngineThread {
   private readonly bytes: TokenBytes;
   private readonly candidates: Candidates;
   private readonly scheduler: Scheduler;
+  private readonly adapters: Adapters;
+  private readonly threads: number;
+  private readonly outputs: number;
+  private embedder: Embedder | undefined;
   private events: EngineEvent[] = [];
   private running = false;
   private closed = false;
@@ -46,19 +56,29 @@ class EngineThread {
     const contextTokens = settings.contextTokens ?? Math.min(USUAL_CONTEXT, this.model.trainedContext);
     const fits = Math.floor(CACHE_BYTES / (this.model.cacheBytesPerToken * contextTokens));
     const parallel = settings.parallel ?? Math.max(1, Math.min(USUAL_PARALLEL, fits));
+    this.threads = settings.threads || availableParallelism();
+    this.outputs = parallel + MORE_OUTPUTS;
     this.context = new LlamaContext(this.llama, this.model, {
       contextTokens,
       sequences: parallel,
-      threads: settings.threads || availableParallelism(),
+      threads: this.threads,
       batchTokens: BATCH_TOKENS,
-      outputs: BATCH_TOKENS,
+      outputs: this.outputs,
     });
     this.batch = new Batch(this.llama, BATCH_TOKENS);
     this.bytes = new TokenBytes(this.llama, this.model);
     this.candidates = new Candidates(this.llama, this.model.vocabSize, this.bytes);
-    this.scheduler = new Scheduler(this.context, this.batch, this.model.vocabSize, parallel, {
-      progressed: (generation) => this.report(generation),
-    });
+    this.adapters = new Adapters(this.llama, this.model);
+    const { vocabSize: vocabulary, canCutBack } = this.model;
+    this.scheduler = new Scheduler(
+      this.context,
+      this.batch,
+      { vocabSize: vocabulary, sequences: parallel, canDraft: canCutBack, adapters: this.adapters.pointers },
+      {
+        progressed: (generation) => this.report(generation),
+        failed: (generation, error) => this.fault(generation.id, error),
+      },
+    );
     const { trainedContext, vocabSize, parameters, bytes, description } = this.model;
     const library = this.llama.libraries.package;
     this.send({
@@ -89,20 +109,27 @@ class EngineThread {
   private generate(id: number, request: GenerateRequest): void {
     this.attempt(id, () => {
       const prompt = this.promptOf(request);
-      const room = this.context.contextTokens - prompt.length;
-      if (prompt.length === 0 || room < 1) {
-        const message =
-          prompt.length === 0
-            ? 'the prompt is empty'
-            : `the prompt has ${prompt.length} tokens; the context holds ${this.context.contextTokens}`;
-        this.events.push({ type: 'fault', id, fault: { code: 'context_length_exceeded', message } });
-        return;
+      const { contextTokens } = this.context;
+      const labels = request.labels && this.labelsOf(request.labels);
+      const room = contextTokens - prompt.length - (labels?.longest ?? 0);
+      if (prompt.length === 0) throw new Refused('context_length_exceeded', 'the prompt is empty');
+      if (room < 1) {
+        const message = `the prompt has ${prompt.length} tokens; the context holds ${contextTokens}`;
+        throw new Refused('context_length_exceeded', message);
       }
+      if (request.adapter !== undefined) this.adapters.require(request.adapter);
       const sampler = new Sampler(this.llama, this.model, this.candidates, request.sampling);
       const bounded = { ...request, maxTokens: Math.min(request.maxTokens, room) };
-      this.scheduler.add(new Generation(id, bounded, prompt, sampler, { model: this.model, bytes: this.bytes }));
+      const shared = { model: this.model, bytes: this.bytes, labels: labels?.walk };
+      this.scheduler.add(new Generation(id, bounded, prompt, sampler, shared));
       if (!this.running) this.run();
     });
+  }
+
+  private labelsOf(texts: string[]): { walk: LabelWalk; longest: number } {
+    const labels = texts.map((text) => ({ text, tokens: tokenize(this.llama, this.model, text) }));
+    const longest = Math.max(...labels.map(({ tokens }) => tokens.length));
+    return { walk: new LabelWalk(labels, this.model.endIds), longest };
   }
 
   /** Steps until nothing is left to do, looking at messages between steps. */
@@ -145,19 +172,38 @@ class EngineThread {
     if (call.kind === 'encode') return this.encode(call.pieces);
     if (call.kind === 'detokenize')
       return Buffer.concat(call.tokens.map((token) => this.bytes.of(token))).toString('utf8');
+    if (call.kind === 'embed') return call.inputs.map((tokens) => this.embed(tokens));
+    if (call.kind === 'loadAdapter') return this.adapters.load(call.name, call.path);
+    if (call.kind === 'unloadAdapter') return this.unloadAdapter(call.name);
     return this.logits(call.tokens);
+  }
+
+  private embed(tokens: number[]): Float32Array {
+    this.embedder ??= new Embedder(this.llama, this.model, this.threads);
+    return this.embedder.embed(tokens);
+  }
+
+  private unloadAdapter(name: string): void {
+    this.adapters.require(name);
+    if (!this.scheduler.forget(name)) throw new Refused('bad_adapter', `the adapter '${name}' is in use`);
+    this.context.useAdapter(null);
+    this.adapters.unload(name);
   }
 
   /** Logits of every token, for tests; only while nothing else runs. */
   private logits(tokens: number[]): Float32Array {
     if (!this.scheduler.idle) throw new CupelError('the engine is busy');
-    if (tokens.length > BATCH_TOKENS) throw new CupelError(`more than ${BATCH_TOKENS} tokens`);
-    this.context.cutBack(0, 0);
-    this.batch.clear();
-    for (const [at, token] of tokens.entries()) this.batch.add(token, at, 0, true);
-    this.context.decode(this.batch);
-    const rows = this.context.logits(tokens.length).slice();
-    this.context.cutBack(0, 0);
+    this.scheduler.clearAll();
+    const { vocabSize } = this.model;
+    const rows = new Float32Array(tokens.length * vocabSize);
+    for (let from = 0; from < tokens.length; from += this.outputs) {
+      const part = tokens.slice(from, from + this.outputs);
+      this.batch.clear();
+      for (const [at, token] of part.entries()) this.batch.add(token, from + at, 0, true);
+      this.context.decode(this.batch);
+      rows.set(this.context.logits(part.length), from * vocabSize);
+    }
+    this.scheduler.clearAll();
     return rows;
   }
 
@@ -165,10 +211,14 @@ class EngineThread {
     try {
       work();
     } catch (error) {
-      const grammar = error instanceof CupelError && error.place.field === 'grammar';
-      const code = grammar ? 'invalid_grammar' : 'engine_error';
-      this.events.push({ type: 'fault', id, fault: { code, message: (error as Error).message } });
+      this.fault(id, error);
     }
+  }
+
+  private fault(id: number, error: unknown): void {
+    const grammar = error instanceof CupelError && error.place.field === 'grammar';
+    const code = error instanceof Refused ? error.code : grammar ? 'invalid_grammar' : 'engine_error';
+    this.events.push({ type: 'fault', id, fault: { code, message: (error as Error).message } });
   }
 
   private returned(id: number, value: unknown): void {
@@ -187,6 +237,7 @@ class EngineThread {
 
   private close(): void {
     this.closed = true;
+    this.embedder?.free();
     this.batch.free();
     this.context.free();
     this.model.free();

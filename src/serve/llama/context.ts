@@ -15,7 +15,11 @@ export interface ContextOptions {
   batchTokens: number;
   /** Most rows of logits of one decode call. */
   outputs: number;
+  /** Gives the mean hidden state of a sequence instead of logits; a batch is then evaluated in one piece. */
+  embeddings?: boolean;
 }
+
+const MEAN_POOLING = 1;
 
 /** What one thread decodes with. Sequences have KV caches of their own: attention of one never walks over another's. */
 export class LlamaContext {
@@ -35,13 +39,14 @@ export class LlamaContext {
       ...llama.contextDefaults(),
       n_ctx: perSequence * options.sequences,
       n_batch: options.batchTokens,
-      n_ubatch: Math.min(512, options.batchTokens),
+      n_ubatch: options.embeddings ? options.batchTokens : Math.min(512, options.batchTokens),
       n_seq_max: options.sequences,
       n_outputs_max: options.outputs,
       n_outputs_max_per_seq: 0,
       n_threads: options.threads,
       n_threads_batch: options.threads,
       kv_unified: false,
+      ...(options.embeddings ? { embeddings: true, pooling_type: MEAN_POOLING } : {}),
     });
     if (!this.pointer) throw noMemory(model, perSequence, options.sequences);
     this.memory = llama.memoryOf(this.pointer);
@@ -59,6 +64,11 @@ export class LlamaContext {
   logits(rows: number): Float32Array {
     const pointer = this.llama.logits(this.pointer);
     return new Float32Array(koffi.view(pointer, rows * this.model.vocabSize * 4));
+  }
+
+  /** The pooled embedding of a sequence of the last decode; valid until the next. */
+  embeddingOf(sequence: number): Pointer {
+    return this.llama.sequenceEmbedding(this.pointer, sequence);
   }
 
   /** Drops what a sequence holds from `position` on. @returns how many tokens it still holds */
