@@ -3,12 +3,16 @@ import { Command } from 'commander';
 import { describeError } from '../base/errors.ts';
 import { VERSION } from '../base/version.ts';
 import { register as registerCompress } from './compress.ts';
+import { register as registerCurate } from './curate.ts';
 import { register as registerDemo } from './demo.ts';
 import { register as registerDistill } from './distill.ts';
 import { register as registerDoctor } from './doctor.ts';
 import { register as registerEvaluate } from './evaluate.ts';
 import { exitCodeOf } from './exit.ts';
+import { register as registerExport } from './export.ts';
+import { register as registerForget } from './forget.ts';
 import { register as registerImport } from './import.ts';
+import { register as registerKeys } from './keys.ts';
 import { register as registerModels } from './models.ts';
 import { register as registerRecord } from './record.ts';
 import { register as registerReport } from './report.ts';
@@ -32,6 +36,10 @@ for (const register of [
   registerRun,
   registerDemo,
   registerRecord,
+  registerKeys,
+  registerExport,
+  registerForget,
+  registerCurate,
   registerImport,
   registerDistill,
   registerCompress,

@@ -1,50 +1,33 @@
 // What was acknowledged is stored: after kill -9 of the gateway in the middle of traffic, and with the database away.
-import { type ChildProcess, spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type MockUpstream, mockUpstream } from '../../test/mock-upstream.ts';
+import { type RecordProcess, startRecordProcess } from '../../test/record-process.ts';
 import { Recorder } from './recorder.ts';
 import { allExchanges } from './recordings.ts';
 
-const root = join(import.meta.dirname, '../..');
 const folder = mkdtempSync(join(tmpdir(), 'cupel-durable-'));
 // one for all, because making a database takes seconds
 const workspace = join(folder, 'workspace');
-const children: ChildProcess[] = [];
+const started: RecordProcess[] = [];
 let upstream: MockUpstream;
 
 beforeAll(async () => {
   upstream = await mockUpstream(undefined, { keep: false });
 });
 afterAll(async () => {
-  for (const child of children) child.kill('SIGKILL');
+  for (const { child } of started) child.kill('SIGKILL');
   await upstream.close();
   rmSync(folder, { recursive: true, force: true });
 });
 
-/** `cupel record` as a process of its own; resolves with its base URL. */
-async function startChild(): Promise<{ child: ChildProcess; url: string }> {
-  const ports = ['-p', '0', '--admin-port', '0'];
-  const args = ['--import', 'tsx', 'test/record-child.ts', 'record', '-u', upstream.url, '-w', workspace, ...ports];
-  const child = spawn(process.execPath, [...args, '--access', 'open'], {
-    cwd: root,
-    env: { ...process.env, DATABASE_URL: '' },
-    stdio: ['ignore', 'ignore', 'pipe'],
-  });
-  children.push(child);
-  let text = '';
-  const url = await new Promise<string>((resolve, reject) => {
-    child.stderr!.on('data', (chunk: Buffer) => {
-      text += chunk.toString();
-      const found = /"url":"([^"]+)"/.exec(text);
-      if (found) resolve(found[1]);
-    });
-    child.once('exit', (code) => reject(new Error(`the gateway ended with ${code}: ${text}`)));
-  });
-  return { child, url };
+async function start(): Promise<RecordProcess> {
+  const one = await startRecordProcess(workspace, upstream.url);
+  started.push(one);
+  return one;
 }
 
 interface Traffic {
@@ -103,12 +86,10 @@ test('every acknowledged exchange survives kill -9, again and again in one works
   const acknowledged = new Set<string>();
   let sent = 0;
   for (const aliveMs of [300, 700]) {
-    const { child, url } = await startChild();
-    const callers = traffic(url, 16);
+    const gateway = await start();
+    const callers = traffic(gateway.url, 16);
     await sleep(aliveMs);
-    const ended = new Promise((resolve) => child.once('exit', resolve));
-    child.kill('SIGKILL');
-    await Promise.all([callers.stop(), ended]);
+    await Promise.all([callers.stop(), gateway.end('SIGKILL')]);
     sent += callers.sent;
     for (const id of callers.acknowledged) acknowledged.add(id);
   }
@@ -122,13 +103,11 @@ test('every acknowledged exchange survives kill -9, again and again in one works
 }, 90_000);
 
 test('SIGTERM finishes what is in flight and leaves nothing behind', async () => {
-  const { child, url } = await startChild();
-  const callers = traffic(url, 4);
+  const gateway = await start();
+  const callers = traffic(gateway.url, 4);
   await sleep(300);
-  const ended = new Promise((resolve) => child.once('exit', resolve));
-  child.kill('SIGTERM');
-  await callers.stop();
-  expect(await ended).toBe(0);
+  const [code] = await Promise.all([gateway.end('SIGTERM'), callers.stop()]);
+  expect(code).toBe(0);
   const stored = await storedIds();
   expect(stored.length).toBeGreaterThanOrEqual(callers.acknowledged.size);
   expect([...callers.acknowledged].filter((id) => !stored.includes(id))).toEqual([]);
