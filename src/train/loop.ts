@@ -112,8 +112,9 @@ const KEPT_CHECKPOINTS = 2;
 /** The first step allocates; the next ones tell the speed. */
 const SPEED_STEPS = [2, 3];
 const MOST_FAULTS = 6;
-/** A run this much slower than planned is cut short rather than left to overrun. */
-const OVERRUN = 1.15;
+/** After every so many steps the plan is made again, and taken when it differs by more than this share. */
+const REPLAN_STEPS = 10;
+const REPLAN_SHARE = 0.1;
 
 export class Interrupted extends Error {
   override readonly name = 'AbortError';
@@ -213,7 +214,7 @@ class Run {
       this.#makePlan();
     } else {
       state.stepSeconds = 0.9 * state.stepSeconds + 0.1 * seconds;
-      this.#shorten();
+      this.#replan();
       const { steps, validateEvery } = state.plan;
       if (this.#step % validateEvery === 0 || this.#step >= steps) await this.#validate();
     }
@@ -235,17 +236,20 @@ class Run {
     this.#note(`${plan.steps} steps planned, ${step.toFixed(2)} s each; validation takes ${validation.toFixed(1)} s`);
   }
 
-  /** A machine that slowed down must not overrun the budget by much. */
-  #shorten(): void {
-    const { plan, stepSeconds } = this.#state;
-    if (this.#options.steps || !plan || this.#step % 10 !== 0) return;
-    const ahead = this.#secondsLeft()!;
-    const left = this.#options.budgetSeconds - this.#spent();
-    if (ahead <= left * OVERRUN + 5) return;
-    const steps = Math.max(this.#step + 1, this.#step + Math.floor(left / stepSeconds));
-    if (steps >= plan.steps) return;
-    this.#state.plan = { steps, validateEvery: Math.min(plan.validateEvery, steps) };
-    this.#note(`slower than planned (${stepSeconds.toFixed(2)} s a step): ${steps} steps instead of ${plan.steps}`);
+  /** The speed of the first steps may mislead: others use the machine too. The plan follows what is measured since. */
+  #replan(): void {
+    const { plan, stepSeconds: step, validationSeconds: validation } = this.#state;
+    if (this.#options.steps || !plan || this.#step % REPLAN_STEPS !== 0) return;
+    const secondsLeft = this.#options.budgetSeconds - this.#spent();
+    const { mostSteps } = this.#options;
+    const fresh = planSteps({ step, validation }, { secondsLeft, done: this.#step, mostSteps });
+    if (Math.abs(fresh.steps - plan.steps) <= REPLAN_SHARE * plan.steps) return;
+    this.#state.plan = {
+      steps: fresh.steps,
+      validateEvery: Math.min(fresh.steps, Math.max(plan.validateEvery, fresh.validateEvery)),
+    };
+    const change = fresh.steps < plan.steps ? 'slower' : 'faster';
+    this.#note(`${change} than planned (${step.toFixed(2)} s a step): ${fresh.steps} steps instead of ${plan.steps}`);
   }
 
   async #validate(): Promise<void> {
