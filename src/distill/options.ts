@@ -43,12 +43,12 @@ export interface DistillOptions {
 
 export const DISTILL_DEFAULTS: DistillOptions = {
   budgetSeconds: 600,
-  rank: 16,
-  alpha: 32,
+  rank: 8,
+  alpha: 128,
   targets: ['q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj'],
   firstLayer: 0,
   learningRate: 1e-3,
-  warmupSteps: 10,
+  warmupSteps: 5,
   floor: 0.05,
   precision: 'int8',
   maxEpochs: 20,
