@@ -1,9 +1,17 @@
-// The models a server answers for, by name.
+// The models a server answers for, by name: each a GGUF file, or a LoRA adapter on one of them.
 import { ApiError } from './http/errors.ts';
 import type { ServedModel } from './served-model.ts';
 
+/** What a name stands for. */
+export interface Target {
+  name: string;
+  model: ServedModel;
+  /** The adapter's name in the engine. */
+  adapter?: string;
+}
+
 export class Models {
-  private readonly byName = new Map<string, ServedModel>();
+  private readonly targets = new Map<string, Target>();
   private readonly strict: boolean;
 
   /** @param options.strict refuses other names even where there is only one model */
@@ -11,41 +19,62 @@ export class Models {
     this.strict = options.strict ?? false;
   }
 
-  add(model: ServedModel): void {
-    this.byName.set(model.name, model);
+  /** @throws ApiError 409 when the name is taken */
+  add(target: Target): void {
+    this.checkFree(target.name);
+    this.targets.set(target.name, target);
   }
 
-  list(): ServedModel[] {
-    return [...this.byName.values()];
+  /** @throws ApiError 409 */
+  checkFree(name: string): void {
+    if (!this.targets.has(name)) return;
+    throw new ApiError(409, `the name '${name}' is taken`, { param: 'id', code: 'name_taken' });
+  }
+
+  remove(name: string): void {
+    this.targets.delete(name);
+  }
+
+  list(): Target[] {
+    return [...this.targets.values()];
+  }
+
+  /** The files behind the names, each once. */
+  loaded(): ServedModel[] {
+    return [...new Set(this.list().map(({ model }) => model))];
+  }
+
+  adaptersOf(model: ServedModel): Target[] {
+    return this.list().filter((target) => target.model === model && target.adapter !== undefined);
   }
 
   /**
    * A server of one model answers whatever name it is called by, so that an application changes nothing but its base URL.
    * @throws ApiError 404
    */
-  find(name: string | undefined): ServedModel {
-    const known = this.byName.get(name ?? '');
+  find(name: string | undefined): Target {
+    const known = this.targets.get(name ?? '');
     if (known) return known;
     const [only, ...others] = this.list();
     if (only && others.length === 0 && (!this.strict || name === undefined)) return only;
-    throw unknownModel(name, this.list());
+    throw this.unknown(name);
   }
 
   /** @throws ApiError 404 unless the name is exactly that of a model */
-  exactly(name: string): ServedModel {
-    const known = this.byName.get(name);
-    if (!known) throw unknownModel(name, this.list());
+  exactly(name: string): Target {
+    const known = this.targets.get(name);
+    if (!known) throw this.unknown(name);
     return known;
   }
 
   async close(): Promise<void> {
-    await Promise.all(this.list().map((model) => model.close()));
-    this.byName.clear();
+    await Promise.all(this.loaded().map((model) => model.close()));
+    this.targets.clear();
   }
-}
 
-function unknownModel(name: string | undefined, models: readonly ServedModel[]): ApiError {
-  const names = models.map((model) => model.name).join(', ');
-  const what = name === undefined ? 'the request names no model' : `the model '${name}' does not exist`;
-  return new ApiError(404, `${what}; served here: ${names}`, { param: 'model', code: 'model_not_found' });
+  private unknown(name: string | undefined): ApiError {
+    const names = this.list().map((target) => target.name);
+    const what = name === undefined ? 'the request names no model' : `the model '${name}' does not exist`;
+    return new ApiError(404, `${what}; served here: ${names.join(', ')}`, { param: 'model', code: 'model_not_found' });
+  }
 }

@@ -4,8 +4,8 @@ import type { AddressInfo } from 'node:net';
 import { createAdaptorServer } from '@hono/node-server';
 import { CupelError } from '../base/errors.ts';
 import { createApp } from './app.ts';
+import { loadAdapterAs, loadModelAs } from './library.ts';
 import { Models } from './models.ts';
-import { openServedModel } from './served-model.ts';
 import { Service } from './service.ts';
 
 export interface ServeOptions {
@@ -19,6 +19,14 @@ export interface ServeOptions {
   contextTokens?: number;
   /** Requests decoded at once. */
   parallel?: number;
+  /** The name it answers to; the file's name without it. */
+  name?: string;
+  /** Further models. */
+  models?: { path: string; name?: string }[];
+  /** LoRA adapters (PEFT folders or GGUF files) that answer under names of their own. */
+  adapters?: { path: string; name: string; model?: string }[];
+  /** Lets its holder load and drop models and adapters while the server runs; `CUPEL_ADMIN_KEY` without it. */
+  adminKey?: string;
   /** Refuses model names it does not serve even where it serves only one. */
   strictNames?: boolean;
   /** Requests that may wait before others are refused with 429. */
@@ -40,26 +48,25 @@ const USUAL_DRAIN = 30;
 
 /** @throws CupelError when the model cannot be loaded or the port is taken */
 export async function serve(options: ServeOptions): Promise<RunningServer> {
-  const { model, host, port, threads, contextTokens, parallel, drainSeconds = USUAL_DRAIN } = options;
+  const { host, port, threads, contextTokens, parallel, drainSeconds = USUAL_DRAIN } = options;
   const models = new Models({ strict: options.strictNames });
-  const served = await openServedModel(model, { threads, contextTokens, parallel });
-  models.add(served);
+  const modelOptions = { threads, contextTokens, parallel };
   const service = new Service(models, {
-    bodyBytes: options.bodyBytes ?? USUAL_BODY,
-    queue: options.queue ?? USUAL_QUEUE,
+    limits: { bodyBytes: options.bodyBytes ?? USUAL_BODY, queue: options.queue ?? USUAL_QUEUE },
+    adminKey: options.adminKey ?? (process.env.CUPEL_ADMIN_KEY || undefined),
+    modelOptions,
   });
   const server = createAdaptorServer({ fetch: createApp(service).fetch }) as Server;
   try {
+    const first = await loadModelAs(models, options.model, { ...modelOptions, name: options.name });
+    for (const { path, name } of options.models ?? []) await loadModelAs(models, path, { ...modelOptions, name });
+    for (const { path, name, model } of options.adapters ?? []) await loadAdapterAs(models, { path, name, model });
     await listen(server, host, port);
+    return { url: urlOf(server), model: first.name, close: once(() => stop(server, service, drainSeconds)) };
   } catch (error) {
     await models.close();
     throw error;
   }
-  return {
-    url: urlOf(server),
-    model: served.name,
-    close: once(() => stop(server, service, drainSeconds)),
-  };
 }
 
 function listen(server: Server, host: string, port: number): Promise<void> {

@@ -17,6 +17,7 @@ export interface ModelOptions {
 export interface ServedModel {
   /** The file's name without `.gguf`. */
   name: string;
+  path: string;
   engine: Engine;
   loaded: Date;
   /** The conversation as prompt pieces, ready for an assistant's turn. @throws CupelError when there is no chat template */
@@ -36,6 +37,7 @@ export async function openServedModel(path: string, options: ModelOptions = {}):
   });
   return {
     name: basename(path).replace(/\.gguf$/i, ''),
+    path,
     engine,
     loaded: new Date(),
     piecesOf: (messages, tools) => {

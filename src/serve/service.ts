@@ -6,8 +6,9 @@ import { VERSION } from '../base/version.ts';
 import type { GenerateRequest, GenerateResult, TextDelta } from './engine/protocol.ts';
 import { Admission } from './http/admission.ts';
 import { ApiError } from './http/errors.ts';
-import type { Models } from './models.ts';
-import type { ServedModel } from './served-model.ts';
+import { Metrics } from './metrics.ts';
+import type { Models, Target } from './models.ts';
+import type { ModelOptions, ServedModel } from './served-model.ts';
 
 /** `system_fingerprint` of the answers. */
 export const VERSION_TAG = `cupel-${VERSION}`;
@@ -18,6 +19,14 @@ export interface ServiceLimits {
   queue: number;
 }
 
+export interface ServiceSettings {
+  limits: ServiceLimits;
+  /** Who holds it may load and drop models; undefined: nobody. */
+  adminKey?: string;
+  /** For models loaded later. */
+  modelOptions: ModelOptions;
+}
+
 /** One request of a caller while it is answered. */
 export interface Call {
   generate(request: GenerateRequest, onDelta?: (delta: TextDelta) => void): Promise<GenerateResult>;
@@ -26,17 +35,28 @@ export interface Call {
   abort: () => void;
 }
 
+interface Flight {
+  target: Target;
+  controller: AbortController;
+}
+
 export class Service {
   readonly models: Models;
   readonly limits: ServiceLimits;
+  readonly adminKey: string | undefined;
+  readonly modelOptions: ModelOptions;
+  readonly metrics = new Metrics();
   draining = false;
   private readonly admissions = new WeakMap<ServedModel, Admission>();
-  private readonly flying = new Set<AbortController>();
-  private landed: (() => void) | undefined;
+  private readonly flying = new Set<Flight>();
+  private readonly waiting = new Set<() => void>();
 
-  constructor(models: Models, limits: ServiceLimits) {
+  constructor(models: Models, { limits, adminKey, modelOptions }: ServiceSettings) {
     this.models = models;
     this.limits = limits;
+    this.adminKey = adminKey;
+    this.modelOptions = modelOptions;
+    this.metrics.watch(() => this.load());
   }
 
   /**
@@ -44,14 +64,14 @@ export class Service {
    * @param places how many answers it will ask of the engine
    * @throws ApiError 429, 503
    */
-  async begin(c: Context, model: ServedModel, places: number): Promise<Call> {
+  async begin(c: Context, target: Target, places: number): Promise<Call> {
     if (this.draining) throw stopping();
-    const flight = new AbortController();
-    const signal = AbortSignal.any([flight.signal, c.req.raw.signal]);
+    const flight = { target, controller: new AbortController() };
+    const signal = AbortSignal.any([flight.controller.signal, c.req.raw.signal]);
     this.flying.add(flight);
     try {
-      const leave = await this.admissionOf(model).enter(callerOf(c), places, signal);
-      return this.callOf(model, flight, signal, leave);
+      const leave = await this.admissionOf(target.model).enter(callerOf(c), places, signal);
+      return this.callOf(flight, signal, leave);
     } catch (error) {
       this.land(flight);
       throw error;
@@ -61,18 +81,25 @@ export class Service {
   /** Takes no more requests; resolves when those in flight are done, or cuts them off after `milliseconds`. */
   async drain(milliseconds: number): Promise<void> {
     this.draining = true;
-    if (this.flying.size === 0) return;
-    const done = new Promise<void>((resolve) => {
-      this.landed = resolve;
-    });
     const late = setTimeout(() => {
-      for (const flight of this.flying) flight.abort(stopping());
+      for (const { controller } of this.flying) controller.abort(stopping());
     }, milliseconds);
-    await done;
+    await this.until(() => this.flying.size === 0);
     clearTimeout(late);
   }
 
-  admissionOf(model: ServedModel): Admission {
+  /** Resolves when nothing of an adapter, or of a model and all its adapters, is in flight. */
+  settled({ model, adapter }: Target): Promise<void> {
+    const ofIt = ({ target }: Flight) =>
+      target.model === model && (adapter === undefined || target.adapter === adapter);
+    return this.until(() => ![...this.flying].some(ofIt));
+  }
+
+  load(): { model: string; running: number; waiting: number }[] {
+    return this.models.loaded().map((model) => ({ model: model.name, ...this.admissionOf(model).load }));
+  }
+
+  private admissionOf(model: ServedModel): Admission {
     const known = this.admissions.get(model);
     if (known) return known;
     // a few more than fit, so that the engine can choose by common prefixes and never idles
@@ -82,26 +109,58 @@ export class Service {
     return created;
   }
 
-  private callOf({ engine }: ServedModel, flight: AbortController, signal: AbortSignal, leave: () => void): Call {
+  private callOf(flight: Flight, signal: AbortSignal, leave: () => void): Call {
+    const { target, controller } = flight;
     return {
-      generate: (request, onDelta) => engine.generate(request, { signal, onDelta }),
+      generate: (request, onDelta) => this.generate(target, request, signal, onDelta),
       finish: async (work) => {
         try {
           return await work();
         } finally {
           // of several answers one may have failed while others go on
-          flight.abort();
+          controller.abort();
           leave();
           this.land(flight);
         }
       },
-      abort: () => flight.abort(new Error('the caller hung up')),
+      abort: () => controller.abort(new Error('the caller hung up')),
     };
   }
 
-  private land(flight: AbortController): void {
+  private async generate(
+    { name, model, adapter }: Target,
+    request: GenerateRequest,
+    signal: AbortSignal,
+    onDelta?: (delta: TextDelta) => void,
+  ): Promise<GenerateResult> {
+    const started = performance.now();
+    const seconds = () => (performance.now() - started) / 1000;
+    let begun = false;
+    const watched = (delta: TextDelta) => {
+      if (!begun) this.metrics.began(name, seconds());
+      begun = true;
+      onDelta!(delta);
+    };
+    const result = await model.engine.generate({ ...request, adapter }, { signal, onDelta: onDelta && watched });
+    this.metrics.generated(name, result, seconds());
+    return result;
+  }
+
+  private until(met: () => boolean): Promise<void> {
+    if (met()) return Promise.resolve();
+    return new Promise((resolve) => {
+      const look = () => {
+        if (!met()) return;
+        this.waiting.delete(look);
+        resolve();
+      };
+      this.waiting.add(look);
+    });
+  }
+
+  private land(flight: Flight): void {
     this.flying.delete(flight);
-    if (this.draining && this.flying.size === 0) this.landed?.();
+    for (const look of [...this.waiting]) look();
   }
 }
 

@@ -4,12 +4,14 @@ import type { Context } from 'hono';
 import { z } from 'zod';
 import { ChatMessage } from '../../chat/messages.ts';
 import type { GenerateRequest, GenerateResult, TokenReport } from '../engine/protocol.ts';
+import type { ServedModel } from '../served-model.ts';
 import { type Call, type Service, VERSION_TAG } from '../service.ts';
 import { readBody } from './body.ts';
 import { ApiError } from './errors.ts';
 import { eventStream } from './event-stream.ts';
 import { chatLogprobs } from './logprobs.ts';
-import { SharedFields, samplingOf, stopsOf } from './sampling.ts';
+import { labelsOf, SharedFields, samplingOf, stopsOf } from './sampling.ts';
+import { callGrammar, demandedTools, parseCalls, TextBeforeCalls, Tool, ToolChoice } from './tools.ts';
 import { usageOf } from './usage.ts';
 
 const ChatBody = z.looseObject({
@@ -18,6 +20,8 @@ const ChatBody = z.looseObject({
   max_completion_tokens: z.number().int().positive().nullish(),
   logprobs: z.boolean().nullish(),
   top_logprobs: z.number().int().min(0).max(20).nullish(),
+  tools: z.array(Tool).max(128).nullish(),
+  tool_choice: ToolChoice.nullish(),
 });
 type ChatBody = z.infer<typeof ChatBody>;
 
@@ -26,14 +30,15 @@ type Head = ReturnType<typeof headOf>;
 export async function chatCompletions(c: Context, service: Service): Promise<Response> {
   const body = await readBody(c, ChatBody, service.limits.bodyBytes);
   check(body);
-  const model = service.models.find(body.model);
-  const requests = requestsOf(body, model.piecesOf(body.messages));
-  const call = await service.begin(c, model, requests.length);
-  const head = headOf(model.name);
-  if (body.stream) return stream(call, requests, head, body.stream_options?.include_usage ?? false);
+  const target = service.models.find(body.model);
+  const tools = body.tool_choice === 'none' ? [] : (body.tools ?? []);
+  const requests = requestsOf(body, tools, target.model);
+  const call = await service.begin(c, target, requests.length);
+  const head = headOf(target.name);
+  if (body.stream) return stream(call, requests, tools, head, body.stream_options?.include_usage ?? false);
   return call.finish(async () => {
     const results = await Promise.all(requests.map((request) => call.generate(request)));
-    const choices = results.map((result, index) => ({ index, ...choiceOf(result) }));
+    const choices = results.map((result, index) => ({ index, ...choiceOf(result, tools) }));
     return c.json({ ...head, object: 'chat.completion', choices, usage: usageOf([results]) });
   });
 }
@@ -43,52 +48,78 @@ function headOf(model: string) {
   return { id: `chatcmpl-${randomUUID()}`, created, model, system_fingerprint: VERSION_TAG };
 }
 
-function choiceOf(result: GenerateResult) {
+function choiceOf(result: GenerateResult, tools: readonly Tool[]) {
+  const { content, calls } = answerOf(result, tools);
   return {
-    message: { role: 'assistant', content: result.text, refusal: null },
+    message: { role: 'assistant', content, refusal: null, ...(calls.length > 0 && { tool_calls: calls }) },
     logprobs: result.logprobs ? chatLogprobs(result.logprobs) : null,
-    finish_reason: result.finishReason,
+    finish_reason: calls.length > 0 ? 'tool_calls' : result.finishReason,
+    ...(result.confidence !== undefined && { confidence: result.confidence }),
   };
 }
 
-function stream(call: Call, requests: GenerateRequest[], head: Head, withUsage: boolean): Promise<Response> {
+const answerOf = ({ text }: GenerateResult, tools: readonly Tool[]) =>
+  tools.length > 0 ? parseCalls(text, tools) : { content: text, calls: [] };
+
+function stream(
+  call: Call,
+  requests: GenerateRequest[],
+  tools: readonly Tool[],
+  head: Head,
+  withUsage: boolean,
+): Promise<Response> {
   const produce = (send: (chunk: object) => void) =>
     call.finish(async () => {
       const chunk = (rest: object) =>
         send({ ...head, object: 'chat.completion.chunk', ...rest, ...(withUsage && { usage: null }) });
-      const results = await Promise.all(requests.map((request, index) => streamChoice(call, request, index, chunk)));
+      const results = await Promise.all(
+        requests.map((request, index) => streamChoice(call, request, tools, index, chunk)),
+      );
       if (withUsage) send({ ...head, object: 'chat.completion.chunk', choices: [], usage: usageOf([results]) });
     });
   return eventStream(produce, call.abort);
 }
 
-async function streamChoice(call: Call, request: GenerateRequest, index: number, chunk: (rest: object) => void) {
+async function streamChoice(
+  call: Call,
+  request: GenerateRequest,
+  tools: readonly Tool[],
+  index: number,
+  chunk: (rest: object) => void,
+): Promise<GenerateResult> {
   let begun = false;
-  const send = (delta: object, logprobs?: TokenReport[], finish_reason: string | null = null) =>
-    chunk({
-      choices: [{ index, delta, logprobs: logprobs ? chatLogprobs(logprobs) : null, finish_reason }],
-    });
-  const begin = () => {
-    if (!begun) send({ role: 'assistant', content: '', refusal: null });
+  const send = (delta: object, logprobs?: TokenReport[], finish_reason: string | null = null) => {
+    if (!begun) chunk({ choices: [{ index, delta: OPENING, logprobs: null, finish_reason: null }] });
     begun = true;
+    chunk({ choices: [{ index, delta, logprobs: logprobs ? chatLogprobs(logprobs) : null, finish_reason }] });
   };
+  const before = tools.length > 0 ? new TextBeforeCalls() : undefined;
   const result = await call.generate(request, ({ text, logprobs }) => {
-    begin();
-    send({ content: text }, logprobs);
+    const content = before ? before.push(text) : text;
+    if (content !== '' || logprobs) send({ content }, logprobs);
   });
-  begin();
-  send({}, undefined, result.finishReason);
+  const answer = answerOf(result, tools);
+  const rest = before?.rest(answer) ?? '';
+  if (rest !== '') send({ content: rest });
+  if (answer.calls.length > 0) send({ tool_calls: answer.calls.map((each, at) => ({ index: at, ...each })) });
+  send({}, undefined, answer.calls.length > 0 ? 'tool_calls' : result.finishReason);
   return result;
 }
 
-function requestsOf(body: ChatBody, pieces: GenerateRequest['pieces']): GenerateRequest[] {
+const OPENING = { role: 'assistant', content: '', refusal: null };
+
+function requestsOf(body: ChatBody, tools: readonly Tool[], model: ServedModel): GenerateRequest[] {
+  const pieces = model.piecesOf(body.messages, tools.length > 0 ? tools : undefined);
+  const demanded = demandedTools(tools, body.tool_choice);
+  const grammar = demanded && callGrammar(demanded);
   return Array.from({ length: body.n ?? 1 }, (_, choice) => ({
     pieces,
     maxTokens: body.max_completion_tokens ?? body.max_tokens ?? Number.MAX_SAFE_INTEGER,
-    sampling: samplingOf(body, choice),
+    sampling: { ...samplingOf(body, choice), ...(grammar && { grammar }) },
     stop: stopsOf(body),
     ignoreEnd: body.ignore_eos ?? false,
     logprobs: body.logprobs ? (body.top_logprobs ?? 0) : undefined,
+    labels: grammar ? undefined : labelsOf(body),
   }));
 }
 

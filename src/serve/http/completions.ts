@@ -8,7 +8,7 @@ import { readBody } from './body.ts';
 import { ApiError } from './errors.ts';
 import { eventStream } from './event-stream.ts';
 import { completionLogprobs } from './logprobs.ts';
-import { SharedFields, samplingOf, stopsOf } from './sampling.ts';
+import { labelsOf, SharedFields, samplingOf, stopsOf } from './sampling.ts';
 import { usageOf } from './usage.ts';
 
 const MOST_PROMPTS = 64;
@@ -38,10 +38,10 @@ export async function completions(c: Context, service: Service): Promise<Respons
   if (body.best_of != null && body.best_of !== (body.n ?? 1)) {
     throw new ApiError(400, "'best_of' other than 'n' is not supported", { param: 'best_of' });
   }
-  const model = service.models.find(body.model);
-  const requests = promptsOf(body.prompt).map((prompt) => choicesOf(body, prompt, model.engine.info.vocabSize));
-  const call = await service.begin(c, model, requests.flat().length);
-  const head = headOf(model.name);
+  const target = service.models.find(body.model);
+  const requests = promptsOf(body.prompt).map((prompt) => choicesOf(body, prompt, target.model.engine.info.vocabSize));
+  const call = await service.begin(c, target, requests.flat().length);
+  const head = headOf(target.name);
   if (body.stream) return stream(call, requests, head, body.stream_options?.include_usage ?? false);
   return call.finish(async () => {
     const results = await Promise.all(
@@ -57,8 +57,9 @@ function headOf(model: string) {
   return { id: `cmpl-${randomUUID()}`, object: 'text_completion', created, model, system_fingerprint: VERSION_TAG };
 }
 
-function choiceOf({ text, logprobs, finishReason }: GenerateResult) {
-  return { text, logprobs: logprobs ? completionLogprobs(logprobs, 0) : null, finish_reason: finishReason };
+function choiceOf({ text, logprobs, finishReason, confidence }: GenerateResult) {
+  const known = { text, logprobs: logprobs ? completionLogprobs(logprobs, 0) : null, finish_reason: finishReason };
+  return confidence === undefined ? known : { ...known, confidence };
 }
 
 function stream(call: Call, requests: GenerateRequest[][], head: Head, withUsage: boolean): Promise<Response> {
@@ -105,5 +106,6 @@ function choicesOf(body: CompletionBody, prompt: Prompt, vocabSize: number): Gen
     stop: stopsOf(body),
     ignoreEnd: body.ignore_eos ?? false,
     logprobs: body.logprobs ?? undefined,
+    labels: labelsOf(body),
   }));
 }

@@ -56,6 +56,8 @@ export function toApiError(error: unknown, input: 'messages' | 'prompt' = 'messa
     const { code, message } = error;
     if (code === 'context_length_exceeded') return new ApiError(400, message, { code, param: input });
     if (code === 'invalid_grammar') return new ApiError(400, message, { code, param: 'response_format' });
+    if (code === 'unknown_adapter') return new ApiError(404, message, { code, param: 'model' });
+    if (code === 'bad_adapter') return new ApiError(400, message, { code, param: 'path' });
     return new ApiError(500, message, { code });
   }
   if (error instanceof CupelError && error.place.field) {

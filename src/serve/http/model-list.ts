@@ -1,13 +1,14 @@
 // A model as GET /v1/models describes it.
-import type { ServedModel } from '../served-model.ts';
+import type { Target } from '../models.ts';
 
-export function describeModel({ name, engine, loaded }: ServedModel) {
-  const { contextTokens, parallel, parameters, bytes, description } = engine.info;
+export function describeModel({ name, model, adapter }: Target) {
+  const { contextTokens, parallel, parameters, bytes, description } = model.engine.info;
   return {
     id: name,
     object: 'model',
-    created: Math.floor(loaded.getTime() / 1000),
+    created: Math.floor(model.loaded.getTime() / 1000),
     owned_by: 'cupel',
+    ...(adapter === undefined ? {} : { parent: model.name }),
     meta: { context_tokens: contextTokens, parallel, parameters, bytes, description },
   };
 }

@@ -26,6 +26,8 @@ export const SharedFields = {
   /** Not of OpenAI: goes on after tokens that end an answer, up to `max_tokens`. */
   ignore_eos: z.boolean().nullish(),
   response_format: ResponseFormat.nullish(),
+  /** Not of OpenAI, as in vLLM: the answer is one of these. */
+  guided_choice: z.array(z.string().min(1)).min(2).max(4096).nullish(),
   user: z.string().nullish(),
 };
 
@@ -45,8 +47,19 @@ export function samplingOf(body: Shared, choice: number): GenerateRequest['sampl
     presencePenalty: body.presence_penalty ?? undefined,
     repeatPenalty: body.repeat_penalty ?? undefined,
     logitBias: body.logit_bias ?? undefined,
-    grammar: grammarOf(body.response_format),
+    grammar: labelsOf(body) ? undefined : grammarOf(body.response_format),
   };
+}
+
+/** A closed set of answers: given, or a schema that only lists texts; the engine then only decides where they part. */
+export function labelsOf(body: Shared): string[] | undefined {
+  if (body.guided_choice) return [...new Set(body.guided_choice)];
+  const format = body.response_format;
+  const schema = format?.type === 'json_schema' ? format.json_schema.schema : undefined;
+  const listed = typeof schema === 'object' ? schema.enum : undefined;
+  if (!Array.isArray(listed) || listed.length < 2 || !listed.every((each) => typeof each === 'string'))
+    return undefined;
+  return [...new Set(listed.map((each) => JSON.stringify(each)))];
 }
 
 export function stopsOf(body: Shared): string[] | undefined {

@@ -1,0 +1,59 @@
+// POST /v1/embeddings: the mean of the last hidden states, of length 1.
+import type { Context } from 'hono';
+import { z } from 'zod';
+import type { Service } from '../service.ts';
+import { readBody } from './body.ts';
+
+const MOST_INPUTS = 256;
+
+const token = z.number().int().nonnegative();
+const EmbeddingsBody = z.looseObject({
+  model: z.string().optional(),
+  input: z.union([
+    z.string().min(1),
+    z.array(z.string().min(1)).min(1).max(MOST_INPUTS),
+    z.array(token).min(1),
+    z.array(z.array(token).min(1)).min(1).max(MOST_INPUTS),
+  ]),
+  encoding_format: z.enum(['float', 'base64']).nullish(),
+  dimensions: z.null('other dimensions are not supported').optional(),
+});
+
+export async function embeddings(c: Context, service: Service): Promise<Response> {
+  const body = await readBody(c, EmbeddingsBody, service.limits.bodyBytes);
+  const target = service.models.find(body.model);
+  const call = await service.begin(c, target, 1);
+  return call.finish(async () => {
+    const { engine } = target.model;
+    const inputs = await Promise.all(
+      inputsOf(body.input).map((input) =>
+        typeof input === 'string'
+          ? engine.call({ kind: 'tokenize', text: input, addSpecial: true, parseSpecial: false })
+          : input,
+      ),
+    );
+    const data = (await engine.call({ kind: 'embed', inputs })).map((values, index) => ({
+      object: 'embedding',
+      index,
+      embedding: body.encoding_format === 'base64' ? asBase64(values) : Array.from(values),
+    }));
+    const prompt_tokens = inputs.reduce((sum, tokens) => sum + tokens.length, 0);
+    return c.json({
+      object: 'list',
+      model: target.name,
+      data,
+      usage: { prompt_tokens, total_tokens: prompt_tokens },
+    });
+  });
+}
+
+type Input = string | number[];
+
+function inputsOf(input: z.infer<typeof EmbeddingsBody>['input']): Input[] {
+  if (typeof input === 'string') return [input];
+  return typeof input[0] === 'number' ? [input as number[]] : (input as Input[]);
+}
+
+/** Little-endian floats, as OpenAI's clients ask for them. */
+const asBase64 = (values: Float32Array) =>
+  Buffer.from(values.buffer, values.byteOffset, values.byteLength).toString('base64');
