@@ -64,7 +64,9 @@ function joined(gguf: Gguf, weave: Weave): Float32Array {
 }
 
 function hasParts(gguf: Gguf, weave: Weave): boolean {
-  return weave.parts.every((part) => gguf.tensors.has(part.gguf));
+  if (!weave.parts.every((part) => gguf.tensors.has(part.gguf))) return false;
+  for (const part of weave.parts) checkShape(gguf, part.gguf, part.shape);
+  return true;
 }
 
 function shifted(values: Float32Array, shift = 0): Float32Array {
@@ -73,11 +75,15 @@ function shifted(values: Float32Array, shift = 0): Float32Array {
 }
 
 function checked(gguf: Gguf, link: Link): Link {
-  const stored = gguf.tensors.get(link.gguf)!.shape;
-  const expected = link.stack ? [link.stack.of, ...link.shape] : link.shape;
-  if (stored.length === expected.length && stored.every((size, i) => size === expected[i])) return link;
+  checkShape(gguf, link.gguf, link.stack ? [link.stack.of, ...link.shape] : link.shape);
+  return link;
+}
+
+function checkShape(gguf: Gguf, name: string, expected: readonly number[]): void {
+  const stored = gguf.tensors.get(name)!.shape;
+  if (stored.length === expected.length && stored.every((size, i) => size === expected[i])) return;
   throw new CupelError(`has shape [${stored}], but the metadata call for [${expected}]`, {
-    place: { file: gguf.path, field: link.gguf },
+    place: { file: gguf.path, field: name },
     remedy: 'the file is damaged, or of a variant of this family that is not supported',
   });
 }

@@ -12,14 +12,27 @@ export function numberIn(config: ConfigJson, field: string, fallback?: number): 
   });
 }
 
+/** A whole number from 1 to `most`. @throws CupelError when the field is missing or is none */
+export function countIn(config: ConfigJson, field: string, most: number): number {
+  const value = numberIn(config, field);
+  if (Number.isInteger(value) && value > 0 && value <= most) return value;
+  throw new CupelError(`${value} is not a whole number from 1 to ${most}`, {
+    place: { file: 'config.json', field },
+    remedy: "check the model's config.json",
+  });
+}
+
 export function optionalNumberIn(config: ConfigJson, field: string): number | undefined {
   const value = config[field];
   return typeof value === 'number' ? value : undefined;
 }
 
-/** Width of an attention head. */
+const WIDEST_HEAD = 16_384;
+
+/** Width of an attention head. @throws CupelError when it is no width */
 export function headSize(config: ConfigJson): number {
-  return numberIn(config, 'head_dim', numberIn(config, 'hidden_size') / numberIn(config, 'num_attention_heads'));
+  const width = numberIn(config, 'head_dim', numberIn(config, 'hidden_size') / numberIn(config, 'num_attention_heads'));
+  return countIn({ head_dim: width }, 'head_dim', WIDEST_HEAD);
 }
 
 /** A number as a person would have written it: single precision has about seven digits (1e-5, not 9.99999974e-6). */

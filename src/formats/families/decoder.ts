@@ -4,7 +4,7 @@ import type { Gguf } from '../gguf.ts';
 import type { GgufEntry } from '../gguf-metadata.ts';
 import { numberAt, required, stringAt } from '../gguf-values.ts';
 import type { ConfigJson } from '../weights.ts';
-import { headSize, numberIn, tidy } from './config-values.ts';
+import { countIn, headSize, numberIn, tidy } from './config-values.ts';
 import type { Link, MetadataEntries, TensorRole } from './family.ts';
 import { ropeConfig, ropeMetadata } from './rope.ts';
 
@@ -72,7 +72,15 @@ function nameOf(gguf: Gguf): ConfigJson {
   return name === undefined ? {} : { _name_or_path: name };
 }
 
-export const layersOf = (config: ConfigJson): number[] => [...Array(numberIn(config, 'num_hidden_layers')).keys()];
+/** No model has more: a config that says so is damaged, and would cost memory for names alone. */
+const MOST_LAYERS = 1000;
+const MOST_EXPERTS = 1024;
+const MOST_EXPERTS_IN_ALL = 50_000;
+
+/** The numbers of the layers. @throws CupelError for a count that no model has */
+export function layersOf(config: ConfigJson): number[] {
+  return [...Array(countIn(config, 'num_hidden_layers', MOST_LAYERS)).keys()];
+}
 
 export function link(
   hf: string,
@@ -128,11 +136,13 @@ export function feedForwardLinks(width: number, inner: number, hf: string, gguf:
 
 /** A router and its experts, which GGUF stacks into one tensor for each projection. */
 export function expertLinks(
+  config: ConfigJson,
   layer: number,
   sizes: { width: number; inner: number; experts: number },
   names: { router: string; expert: (index: number) => string; gate: string; up: string; down: string },
 ): Link[] {
   const { width, inner, experts } = sizes;
+  countIn({ experts }, 'experts', Math.min(MOST_EXPERTS, MOST_EXPERTS_IN_ALL / numberIn(config, 'num_hidden_layers')));
   const links = [link(names.router, `blk.${layer}.ffn_gate_inp.weight`, [experts, width], 'router')];
   for (const [hf, gguf, shape] of [
     [names.gate, 'gate', [inner, width]],

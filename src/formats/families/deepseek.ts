@@ -236,6 +236,7 @@ function sparseBlock(config: ConfigJson, layer: number): Link[] {
   const shared = inner * numberIn(config, 'n_shared_experts');
   return [
     ...expertLinks(
+      config,
       layer,
       { width, inner, experts: numberIn(config, 'n_routed_experts') },
       {

@@ -41,7 +41,7 @@ function configFromGguf(gguf: Gguf): ConfigJson {
     attention_bias: false,
     attn_logit_softcapping: null,
     final_logit_softcapping: number('final_logit_softcapping') ?? null,
-    layer_types: layerTypes(gguf, config.num_hidden_layers as number),
+    layer_types: layerTypes(gguf, config),
     query_pre_attn_scalar: queryScale(config),
     rope_local_base_freq: tidy(number('rope.freq_base_swa') ?? LOCAL_THETA),
     sliding_window: number('attention.sliding_window') ?? 4096,
@@ -52,15 +52,15 @@ function configFromGguf(gguf: Gguf): ConfigJson {
 const SLIDING = 'sliding_attention';
 const FULL = 'full_attention';
 
-function layerTypes(gguf: Gguf, layers: number): string[] {
+function layerTypes(gguf: Gguf, config: ConfigJson): string[] {
   const key = `${ARCHITECTURE}.attention.sliding_window_pattern`;
   const entry = gguf.metadata.get(key);
   if (entry?.type === 'array') return entry.value.map((windowed) => (windowed ? SLIDING : FULL));
-  return everyNth(layers, numberAt(gguf.metadata, key) ?? PATTERN);
+  return everyNth(config, numberAt(gguf.metadata, key) ?? PATTERN);
 }
 
-const everyNth = (layers: number, pattern: number): string[] =>
-  Array.from({ length: layers }, (_, layer) => ((layer + 1) % pattern === 0 ? FULL : SLIDING));
+const everyNth = (config: ConfigJson, pattern: number): string[] =>
+  layersOf(config).map((layer) => ((layer + 1) % pattern === 0 ? FULL : SLIDING));
 
 /** The 27B model scales queries by its width per head, all others by the head size; llama.cpp tells it by its 62 layers. */
 function queryScale(config: ConfigJson): number {
@@ -71,10 +71,10 @@ function queryScale(config: ConfigJson): number {
 function metadataFromConfig(config: ConfigJson): MetadataEntries {
   checkForLlama(config);
   const cap = optionalNumberIn(config, 'final_logit_softcapping');
-  const defaults = everyNth(numberIn(config, 'num_hidden_layers'), PATTERN);
+  const defaults = everyNth(config, PATTERN);
   const layers = Array.isArray(config.layer_types)
     ? config.layer_types
-    : everyNth(defaults.length, numberIn(config, 'sliding_window_pattern', PATTERN));
+    : everyNth(config, numberIn(config, 'sliding_window_pattern', PATTERN));
   const windowed = layers.map((type) => type === SLIDING);
   const own: MetadataEntries = [
     [`${ARCHITECTURE}.attention.sliding_window`, u32(numberIn(config, 'sliding_window', 4096))],

@@ -73,6 +73,7 @@ function feedForward(config: ConfigJson, layer: number): Link[] {
   if (experts === undefined) return feedForwardLinks(width, inner, `model.layers.${layer}.mlp.`, `blk.${layer}.ffn_`);
   const block = `model.layers.${layer}.block_sparse_moe.`;
   return expertLinks(
+    config,
     layer,
     { width, inner, experts },
     { router: `${block}gate.weight`, expert: (index) => `${block}experts.${index}.`, gate: 'w1', down: 'w2', up: 'w3' },

@@ -101,6 +101,7 @@ function denseBlock(config: ConfigJson, layer: number): Link[] {
 function sparseBlock(config: ConfigJson, layer: number): Link[] {
   const block = `model.layers.${layer}.mlp.`;
   return expertLinks(
+    config,
     layer,
     {
       width: numberIn(config, 'hidden_size'),

@@ -1,5 +1,6 @@
 // Rotary positions: their settings in config.json (old and new spelling) and in GGUF.
 import { CupelError } from '../../base/errors.ts';
+import { dequantize } from '../dequantize.ts';
 import type { Gguf } from '../gguf.ts';
 import { numberAt, stringAt } from '../gguf-values.ts';
 import type { ConfigJson } from '../weights.ts';
@@ -129,9 +130,10 @@ function frequencyFactors(scaling: Llama3Scaling, theta: number, size: number): 
 
 /** Finds the settings that gave the factors in a file: Meta's constants, the largest factor, and the original length that fits. */
 function llama3Scaling(gguf: Gguf, theta: number, architecture: string): Llama3Scaling | undefined {
-  if (!gguf.tensors.has(FACTORS)) return undefined;
-  const factors = new Float32Array(gguf.readRaw(FACTORS).buffer);
-  const factor = tidy(Math.max(...factors));
+  const tensor = gguf.tensors.get(FACTORS);
+  if (!tensor) return undefined;
+  const factors = dequantize(tensor.type, gguf.readRaw(FACTORS));
+  const factor = tidy(factors.reduce((most, value) => Math.max(most, value), 1));
   for (const original of [8192, ...originalLengths(factors, factor, theta)]) {
     const scaling = { rope_type: 'llama3', factor, ...META, original_max_position_embeddings: original } as const;
     const again = frequencyFactors(scaling, theta, factors.length * 2);
