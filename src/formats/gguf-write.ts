@@ -20,7 +20,7 @@ export interface GgufTensorToWrite {
 export function writeGguf(path: string, metadata: GgufMetadata, tensors: readonly GgufTensorToWrite[]): void {
   const entries = [...metadata].filter(([key]) => key !== 'general.alignment');
   const head = [u32(MAGIC), u32(VERSION), u64(tensors.length), u64(entries.length)];
-  for (const [key, entry] of entries) head.push(text(key), ...entryBytes(entry));
+  for (const [key, entry] of entries) head.push(text(key), entryBytes(entry));
   let offset = 0;
   for (const { name, type, shape } of tensors) {
     head.push(text(name), u32(shape.length), ...shape.toReversed().map(u64), u32(GGML_TYPES[type].id), u64(offset));
@@ -54,11 +54,11 @@ function sizeOf(type: GgmlTypeName, shape: readonly number[]): number {
 const aligned = (size: number) => Math.ceil(size / ALIGNMENT) * ALIGNMENT;
 const padding = (size: number) => new Uint8Array(aligned(size) - size);
 
-function entryBytes(entry: GgufEntry): Buffer[] {
+function entryBytes(entry: GgufEntry): Buffer {
   const type = u32(SCALARS.indexOf(entry.type));
-  if (entry.type !== 'array') return [type, scalar(entry.type, entry.value)];
+  if (entry.type !== 'array') return Buffer.concat([type, scalar(entry.type, entry.value)]);
   const items = entry.value.map((value) => scalar(entry.items, value));
-  return [type, u32(SCALARS.indexOf(entry.items)), u64(items.length), ...items];
+  return Buffer.concat([type, u32(SCALARS.indexOf(entry.items)), u64(items.length)].concat(items));
 }
 
 function scalar(type: GgufScalarType, value: GgufScalar): Buffer {
