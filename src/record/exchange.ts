@@ -59,5 +59,15 @@ export interface Feedback {
 
 /** An id that sorts by time (48 bits of milliseconds) and cannot be guessed (80 random bits). */
 export function newId(prefix: 'ex' | 'fb' | 'key', now: number = Date.now()): string {
-  return `${prefix}_${now.toString(16).padStart(12, '0')}${randomBytes(10).toString('hex')}`;
+  return `${prefix}_${now.toString(16).padStart(12, '0')}${randomHex()}`;
+}
+
+let pool = '';
+
+/** Twenty hex digits; the system is asked for many at a time, because each call into it costs more than the rest. */
+function randomHex(): string {
+  if (pool.length < 20) pool = randomBytes(2000).toString('hex');
+  const digits = pool.slice(0, 20);
+  pool = pool.slice(20);
+  return digits;
 }

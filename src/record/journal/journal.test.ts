@@ -26,6 +26,7 @@ function readAll(reader: JournalReader, limits = LIMITS): { read: unknown[]; dam
     reader.commit(batch);
     idle = batch.records.length === 0 ? idle + 1 : 0;
   }
+  reader.close();
   return all;
 }
 const numbers = (count: number) => Array.from({ length: count }, (_, n) => n);

@@ -7,6 +7,8 @@ export interface Batch {
   records: JournalRecord[];
   /** Where the next batch begins once this one is in the store. */
   next: Cursor;
+  /** The batch was cut by a limit or a segment's end, so there may be more at once. */
+  more: boolean;
   /** Lines that were torn by a crash or damaged; nobody was told that they were stored. */
   damaged: number;
 }
@@ -16,9 +18,13 @@ export interface BatchLimits {
   bytes: number;
 }
 
+const SAVE_EVERY_MS = 1_000;
+
 export class JournalReader {
   #folder: string;
   #cursor: Cursor;
+  #savedAt = 0;
+  #unsaved = false;
 
   constructor(folder: string) {
     this.#folder = folder;
@@ -41,14 +47,28 @@ export class JournalReader {
       next = batch.next;
       if (batch.records.length > 0 || batch.damaged > 0 || !finished) return batch;
     }
-    return { records: [], next, damaged: 0 };
+    return { records: [], next, damaged: 0, more: false };
   }
 
   /** The store has the batch: moves on and drops segments that are done with. */
   commit({ next }: Batch): void {
-    if (next.segment === this.#cursor.segment && next.offset === this.#cursor.offset) return;
+    const { segment, offset } = this.#cursor;
+    if (next.segment === segment && next.offset === offset) return;
     this.#cursor = next;
-    saveCursor(this.#folder, next);
+    // an old cursor only means that rows are offered again, so that it need not be saved each time
+    if (next.segment > segment || Date.now() - this.#savedAt >= SAVE_EVERY_MS) this.#save();
+    else this.#unsaved = true;
+  }
+
+  /** Saves the cursor. */
+  close(): void {
+    if (this.#unsaved) this.#save();
+  }
+
+  #save(): void {
+    saveCursor(this.#folder, this.#cursor);
+    this.#savedAt = Date.now();
+    this.#unsaved = false;
   }
 }
 
@@ -69,9 +89,9 @@ function readBatch(path: string, segment: number, start: number, limits: BatchLi
     return readBatch(path, segment, start, { ...limits, bytes: limits.bytes * 4 }, finished);
   }
   const exhausted = bytes.length < limits.bytes && bytes.indexOf(10, at) < 0;
-  if (!finished || !exhausted) return { records, next: { segment, offset: start + at }, damaged };
+  if (!finished || !exhausted) return { records, next: { segment, offset: start + at }, damaged, more: !exhausted };
   const torn = at < bytes.length ? 1 : 0;
-  return { records, next: { segment: segment + 1, offset: 0 }, damaged: damaged + torn };
+  return { records, next: { segment: segment + 1, offset: 0 }, damaged: damaged + torn, more: true };
 }
 
 function readBytes(path: string, start: number, limit: number): Buffer {

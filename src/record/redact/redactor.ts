@@ -26,9 +26,14 @@ export interface RedactorOptions {
   custom?: readonly CustomPattern[];
 }
 
+/** Texts that are remembered: by length in characters, and so many of them. */
+const PROMPT = { least: 200, most: 20_000, count: 200 };
+
 export class Redactor {
   #pseudonyms: Pseudonyms;
   #detectors: Detector[];
+  /** Long texts in which nothing was found, the oldest first. */
+  #prompts = new Set<string>();
 
   /** @throws CupelError for a custom pattern that is no regular expression or matches the empty text */
   constructor(options: RedactorOptions) {
@@ -47,6 +52,19 @@ export class Redactor {
   /** The text without its secrets; adds to `counts`. Redacting twice changes nothing more. */
   text(text: string, counts: RedactionCounts): string {
     if (text.length < 6) return text;
+    // the prompts of a job are the same in every request
+    if (this.#prompts.has(text)) return text;
+    const redacted = this.#search(text, counts);
+    if (redacted === text && text.length >= PROMPT.least && text.length <= PROMPT.most) this.#remember(text);
+    return redacted;
+  }
+
+  #remember(text: string): void {
+    if (this.#prompts.size >= PROMPT.count) this.#prompts.delete(this.#prompts.values().next().value!);
+    this.#prompts.add(text);
+  }
+
+  #search(text: string, counts: RedactionCounts): string {
     const plain = narrowed(text);
     const taken: (Found & { detector: Detector })[] = [];
     for (const detector of this.#detectors) {

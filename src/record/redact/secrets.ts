@@ -1,35 +1,38 @@
 // Credentials: keys with a known shape, tokens, private keys, and values that the text itself calls a password or a key.
 import { type Detector, type Found, matches } from './detector.ts';
 
-/** The first group stays, so that a reader sees what it was; the rest is the secret. */
-const SHAPES: RegExp[] = [
-  /\b(sk-ant-)[A-Za-z0-9_-]{20,}/g,
-  /\b(sk-(?:proj-|svcacct-|admin-|or-v1-)?)[A-Za-z0-9_-]{20,}/g,
-  /\b((?:sk|rk|pk)_(?:live|test)_)[A-Za-z0-9]{16,}/g,
-  /\b(whsec_)[A-Za-z0-9+/]{24,}/g,
-  /(?<![A-Za-z0-9])(AKIA|ASIA|AROA|AIDA)[A-Z2-7]{16}(?![A-Za-z0-9])/g,
-  /\b(gh[pousr]_)[A-Za-z0-9]{36,}/g,
-  /\b(github_pat_)[A-Za-z0-9_]{40,}/g,
-  /\b(glpat-)[A-Za-z0-9_-]{20,}/g,
-  /\b(xox[abeoprs]-)[A-Za-z0-9-]{20,}/g,
-  /(hooks\.slack\.com\/services\/)[A-Za-z0-9/]{30,}/g,
-  /\b(AIza)[A-Za-z0-9_-]{35}(?![A-Za-z0-9_-])/g,
-  /\b(ya29\.)[A-Za-z0-9_-]{30,}/g,
-  /\b(hf_)[A-Za-z0-9]{30,}/g,
-  /\b(npm_)[A-Za-z0-9]{36}\b/g,
-  /\b(pypi-)[A-Za-z0-9_-]{50,}/g,
-  /\b(SG\.)[A-Za-z0-9_-]{20,}\.[A-Za-z0-9_-]{30,}/g,
-  /\b(SK)[0-9a-f]{32}\b/g,
-  /\b(LTAI)[A-Za-z0-9]{12,26}\b/g,
-  /\b(AKID)[A-Za-z0-9]{32}\b/g,
-  /\b(gsk_)[A-Za-z0-9]{40,}/g,
-  /\b(xai-)[A-Za-z0-9]{60,}/g,
-  /(?<![A-Za-z0-9])(\d{8,10}:AA)[A-Za-z0-9_-]{33}(?![A-Za-z0-9_-])/g,
-  /\b(cupel-)[A-Za-z0-9_-]{40,}/g,
-  /\b(eyJ)[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}/g,
-  /\b([Bb]earer\s+)(?!REDACTED-)(?=[A-Za-z0-9._~+/-]*\d)[A-Za-z0-9._~+/-]{20,}=*/g,
-  /\b(Basic\s+)(?=[A-Za-z0-9+/]*\d)[A-Za-z0-9+/]{16,}={0,2}/g,
-  /\b([a-z][a-z0-9+.-]{1,20}:\/\/[^\s:@/]{1,64}:)(?!REDACTED-)[^\s@/]{3,}(?=@)/g,
+/**
+ * A text that must be there (case counts), which is far faster to look for, and the pattern. Of a match the first group
+ * stays, so that a reader sees what it was; the rest is the secret.
+ */
+const SHAPES: [string, RegExp][] = [
+  ['sk-ant-', /\b(sk-ant-)[A-Za-z0-9_-]{20,}/g],
+  ['sk-', /\b(sk-(?:proj-|svcacct-|admin-|or-v1-)?)[A-Za-z0-9_-]{20,}/g],
+  ['k_', /\b((?:sk|rk|pk)_(?:live|test)_)[A-Za-z0-9]{16,}/g],
+  ['whsec_', /\b(whsec_)[A-Za-z0-9+/]{24,}/g],
+  ['A', /(?<![A-Za-z0-9])(AKIA|ASIA|AROA|AIDA)[A-Z2-7]{16}(?![A-Za-z0-9])/g],
+  ['gh', /\b(gh[pousr]_)[A-Za-z0-9]{36,}/g],
+  ['github_pat_', /\b(github_pat_)[A-Za-z0-9_]{40,}/g],
+  ['glpat-', /\b(glpat-)[A-Za-z0-9_-]{20,}/g],
+  ['xox', /\b(xox[abeoprs]-)[A-Za-z0-9-]{20,}/g],
+  ['hooks.slack', /(hooks\.slack\.com\/services\/)[A-Za-z0-9/]{30,}/g],
+  ['AIza', /\b(AIza)[A-Za-z0-9_-]{35}(?![A-Za-z0-9_-])/g],
+  ['ya29.', /\b(ya29\.)[A-Za-z0-9_-]{30,}/g],
+  ['hf_', /\b(hf_)[A-Za-z0-9]{30,}/g],
+  ['npm_', /\b(npm_)[A-Za-z0-9]{36}\b/g],
+  ['pypi-', /\b(pypi-)[A-Za-z0-9_-]{50,}/g],
+  ['SG.', /\b(SG\.)[A-Za-z0-9_-]{20,}\.[A-Za-z0-9_-]{30,}/g],
+  ['SK', /\b(SK)[0-9a-f]{32}\b/g],
+  ['LTAI', /\b(LTAI)[A-Za-z0-9]{12,26}\b/g],
+  ['AKID', /\b(AKID)[A-Za-z0-9]{32}\b/g],
+  ['gsk_', /\b(gsk_)[A-Za-z0-9]{40,}/g],
+  ['xai-', /\b(xai-)[A-Za-z0-9]{60,}/g],
+  [':AA', /(?<![A-Za-z0-9])(\d{8,10}:AA)[A-Za-z0-9_-]{33}(?![A-Za-z0-9_-])/g],
+  ['cupel-', /\b(cupel-)[A-Za-z0-9_-]{40,}/g],
+  ['eyJ', /\b(eyJ)[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}/g],
+  ['earer', /\b([Bb]earer\s+)(?!REDACTED-)(?=[A-Za-z0-9._~+/-]*\d)[A-Za-z0-9._~+/-]{20,}=*/g],
+  ['Basic', /\b(Basic\s+)(?=[A-Za-z0-9+/]*\d)[A-Za-z0-9+/]{16,}={0,2}/g],
+  ['://', /\b([a-z][a-z0-9+.-]{1,20}:\/\/[^\s:@/]{1,64}:)(?!REDACTED-)[^\s@/]{3,}(?=@)/g],
 ];
 
 const PRIVATE_KEY =
@@ -38,6 +41,9 @@ const PRIVATE_KEY =
 // "password": "…", AWS_SECRET_ACCESS_KEY=…, 密码是…: a value of eight or more with a letter and a digit
 const NAMED =
   /((?:password|passwd|pwd|passphrase|secret|api[_-]?key|apikey|access[_-]?key|auth[_-]?token|access[_-]?token|refresh[_-]?token|client[_-]?secret|private[_-]?key|account[_-]?key|[a-z_]*_(?:token|key|secret)|密码|口令|密钥|秘钥)\\?["']?\s{0,3}(?:[:=：]|=>|是|为|\bis\b)\s{0,3}\\?["']?)(?!REDACTED-)([^\s"'`\\，。；、,;(){}<>[\]$]{8,})/gi;
+
+/** One of the words of `NAMED`. */
+const NAMES = /pass|pwd|secret|key|token|密码|口令|密钥|秘钥/i;
 
 /** What this detector itself has put there. */
 const STAND_IN = /REDACTED-[a-z2-9]{8}$/;
@@ -48,10 +54,12 @@ export const secrets: Detector = {
   kind: 'secret',
   hint: /[A-Za-z0-9_-]{12}|passw|pwd|secret|密码|口令|key|:\/\//i,
   *find(text) {
-    for (const pattern of SHAPES) {
+    for (const [marker, pattern] of SHAPES) {
+      if (!text.includes(marker)) continue;
       for (const match of text.matchAll(pattern)) if (!STAND_IN.test(match[0])) yield after(match[1], match);
     }
     if (text.includes('PRIVATE KEY')) yield* matches(text, PRIVATE_KEY, (match) => match[0]);
+    if (!NAMES.test(text)) return;
     for (const match of text.matchAll(NAMED)) {
       const value = match[2];
       if (/\d/.test(value) && /[A-Za-z]/.test(value) && !NOT_A_VALUE.test(value) && !STAND_IN.test(value))

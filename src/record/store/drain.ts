@@ -1,7 +1,6 @@
 // Keeps the store up with the journal: batch after batch, and patient while the database is away.
 import { appendFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { JournalReader } from '../journal/reader.ts';
 import { reason } from './open.ts';
 import type { Store } from './store.ts';
@@ -29,7 +28,8 @@ export interface DrainOptions {
 }
 
 const BATCH = { records: 500, bytes: 4 << 20 };
-const IDLE_MS = 100;
+/** Between batches that are not full: a few large ones cost the database far less than many small ones. */
+const PAUSE_MS = 200;
 const HOUR_MS = 3_600_000;
 
 export class Drain {
@@ -39,6 +39,7 @@ export class Drain {
   #stopping = false;
   #failures = 0;
   #cleanedAt = 0;
+  #wake = () => {};
   #arrivals: { segment: number; resolve: () => void }[] = [];
   readonly status: DrainStatus = { connected: false, problem: null, stored: 0, rejected: 0, damaged: 0 };
 
@@ -59,28 +60,49 @@ export class Drain {
         this.#store ??= await this.#options.open();
         const more = await this.#step(this.#store);
         this.#connected();
-        if (!more) await sleep(IDLE_MS);
+        if (!more) await this.#pause(PAUSE_MS);
       } catch (error) {
         this.#away(error);
         // from a quarter of a second to five seconds
-        await sleep(Math.min(250 * 2 ** this.#failures++, 5_000));
+        await this.#pause(Math.min(250 * 2 ** this.#failures++, 5_000));
       }
     }
+    await this.#finish().catch((error: unknown) => this.#away(error));
+    this.#reader.close();
     await this.#store?.close();
+  }
+
+  /** What is left, so that a gateway that was stopped leaves nothing to do; what the database does not take now, waits. */
+  async #finish(): Promise<void> {
+    const deadline = Date.now() + 10_000;
+    while (this.#store && this.status.connected && Date.now() < deadline && (await this.#step(this.#store)));
+  }
+
+  /** Sleeps, unless somebody waits for an arrival or for the end. */
+  async #pause(ms: number): Promise<void> {
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, ms);
+      this.#wake = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
   }
 
   /** Resolves when everything before `segment` is in the store. */
   arrival(segment: number): Promise<void> {
     return new Promise((resolve) => {
       this.#arrivals.push({ segment, resolve });
+      if (this.status.connected) this.#wake();
     });
   }
 
   stop(): void {
     this.#stopping = true;
+    this.#wake();
   }
 
-  /** One batch. True when there may be more at once. */
+  /** One batch. True when it was full, so that there is more. */
   async #step(store: Store): Promise<boolean> {
     const batch = this.#reader.read(BATCH);
     if (batch.records.length > 0) {
@@ -97,7 +119,7 @@ export class Drain {
       return false;
     });
     await this.#clean(store);
-    return batch.records.length > 0;
+    return batch.more || (batch.records.length > 0 && this.#arrivals.length > 0);
   }
 
   #setAside(record: unknown): void {

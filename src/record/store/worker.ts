@@ -1,4 +1,6 @@
 // The store's thread: takes the journal over into the database and answers queries, so that the gateway's thread never waits.
+import { readlinkSync } from 'node:fs';
+import { constants, setPriority } from 'node:os';
 import { parentPort, workerData } from 'node:worker_threads';
 import { Drain } from './drain.ts';
 import { openStore, reason } from './open.ts';
@@ -8,6 +10,7 @@ const { folder, place, retainDays } = workerData as WorkerData;
 const port = parentPort!;
 const tell = (message: FromWorker) => port.postMessage(message);
 
+yieldToOthers();
 const drain = new Drain({ folder, open: () => openStore(place), onStatus: (status) => tell({ status }), retainDays });
 const running = drain.run();
 
@@ -17,6 +20,16 @@ port.on('message', (message: ToWorker) => {
     (error: unknown) => tell({ id: message.id, error: reason(error), away: !drain.status.connected }),
   );
 });
+
+/** On Linux a thread has a priority of its own: taking over into the store never delays an answer. */
+function yieldToOthers(): void {
+  try {
+    const thread = Number(readlinkSync('/proc/thread-self').split('/').at(-1));
+    if (thread !== process.pid) setPriority(thread, constants.priority.PRIORITY_BELOW_NORMAL);
+  } catch {
+    // elsewhere the threads are equals
+  }
+}
 
 async function answer(message: ToWorker): Promise<unknown> {
   switch (message.call) {

@@ -1,0 +1,118 @@
+// What the gateway costs: latency added at 500 requests a second with storage on, a ladder to saturation, and none lost.
+//   npm run bench:gateway [-- SECONDS]
+// Load generator, gateway, store and a mock upstream share this machine; DATABASE_URL benches a PostgreSQL instead of PGlite.
+import { fork } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { cpus, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { formatTable } from '../src/cli/table.ts';
+import type { AdminFile } from '../src/record/gateway/gateway.ts';
+import { type Measured, quantile, runLoad } from './gateway/load.ts';
+
+const RATE = 500;
+const LADDER = [250, 500, 750, 1000, 1250, 1500, 2000, 2500];
+const STREAM_EVERY = 4;
+const seconds = Number(process.argv[2] ?? 10);
+const workspace = mkdtempSync(join(tmpdir(), 'cupel-bench-'));
+const file = (name: string) => fileURLToPath(new URL(name, import.meta.url));
+
+const upstream = fork(file('./gateway/upstream.ts'), { execArgv: ['--import', 'tsx'] });
+const { url: direct } = await new Promise<{ url: string }>((resolve) => upstream.once('message', resolve));
+const args = ['record', '-u', direct, '-w', workspace, '-p', '0', '--admin-port', '0', '--access', 'open'];
+const gateway = fork(file('../test/record-child.ts'), args, {
+  execArgv: ['--import', 'tsx'],
+  stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
+});
+const through = await new Promise<string>((resolve) => {
+  let text = '';
+  gateway.stderr!.on('data', (chunk: Buffer) => {
+    if (text.length > 10_000) return;
+    text += chunk.toString();
+    const found = /"url":"([^"]+)"/.exec(text);
+    if (found) resolve(found[1]);
+  });
+});
+const admin = JSON.parse(readFileSync(join(workspace, 'record', 'admin.json'), 'utf8')) as AdminFile;
+
+async function stored(): Promise<{ exchanges: number; waitingBytes: number }> {
+  const answer = await fetch(`${admin.url}/admin/status`, { headers: { authorization: `Bearer ${admin.token}` } });
+  return (await answer.json()) as { exchanges: number; waitingBytes: number };
+}
+
+/** Waits until the store has everything; returns exchanges stored and the seconds that took. */
+async function settled(expected: number): Promise<{ exchanges: number; seconds: number }> {
+  const started = performance.now();
+  for (;;) {
+    const { exchanges } = await stored();
+    const waited = (performance.now() - started) / 1000;
+    if (exchanges >= expected || waited > 60) return { exchanges, seconds: waited };
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+}
+
+const load = (url: string, rate: number, time = seconds) =>
+  runLoad({ url, rate, seconds: time, streamEvery: STREAM_EVERY });
+const ms = (value: number) => value.toFixed(2);
+let answered = 0;
+const recorded = async (rate: number, time?: number): Promise<Measured> => {
+  const measured = await load(through, rate, time);
+  answered += measured.answered;
+  return measured;
+};
+
+console.log(
+  `${cpus().length} x ${cpus()[0].model.trim()}, Node ${process.version}, store: ${process.env.DATABASE_URL ? 'PostgreSQL' : 'PGlite'}`,
+);
+console.log(
+  `one request in ${STREAM_EVERY} streamed; latency from the time a request was due to the last byte of its answer\n`,
+);
+await load(direct, 200, 3);
+await recorded(200, 3);
+
+// both ways in turn, so that what else the machine does hits both
+const rounds = [0, 1, 2];
+const pairs: { direct: Measured; through: Measured }[] = [];
+for (const _ of rounds) pairs.push({ direct: await load(direct, RATE), through: await recorded(RATE) });
+const added = (share: number) =>
+  pairs.map((pair) => quantile(pair.through.latencies, share) - quantile(pair.direct.latencies, share));
+const rows = pairs.map((pair, i) => {
+  const cells = [0.5, 0.99].flatMap((share) => [
+    ms(quantile(pair.direct.latencies, share)),
+    ms(quantile(pair.through.latencies, share)),
+    ms(added(share)[i]),
+  ]);
+  return [`round ${i + 1}`, ...cells, String(pair.through.failed)];
+});
+const head = ['500 requests/s', 'p50 direct', 'through', 'added ms', 'p99 direct', 'through', 'added ms', 'failed'];
+console.log(`${formatTable([head, ...rows])}\n`);
+
+const ladder: string[][] = [['offered/s', 'answered/s', 'p50 ms', 'p99 ms', 'failed', 'seconds until all is stored']];
+for (const rate of LADDER) {
+  const measured = await recorded(rate, Math.min(seconds, 6));
+  const { seconds: behind } = await settled(answered);
+  const p99 = quantile(measured.latencies, 0.99);
+  ladder.push([
+    String(rate),
+    measured.throughput.toFixed(0),
+    ms(quantile(measured.latencies, 0.5)),
+    ms(p99),
+    String(measured.failed),
+    behind.toFixed(1),
+  ]);
+  // saturated: answers come later and later
+  if (measured.throughput < 0.9 * rate || p99 > 1000) break;
+}
+console.log(`${formatTable(ladder)}\n`);
+
+const { exchanges } = await settled(answered);
+const median = (values: number[]) => values.toSorted((a, b) => a - b)[values.length >> 1];
+console.log(`answered ${answered}, stored ${exchanges}, lost ${Math.max(0, answered - exchanges)}`);
+console.log(
+  `added at ${RATE} requests/s, median of ${rounds.length} rounds: p50 ${ms(median(added(0.5)))} ms, p99 ${ms(median(added(0.99)))} ms`,
+);
+const ended = new Promise((resolve) => gateway.once('exit', resolve));
+gateway.kill('SIGTERM');
+await ended;
+upstream.kill();
+rmSync(workspace, { recursive: true, force: true });
