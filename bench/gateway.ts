@@ -17,7 +17,7 @@ const seconds = Number(process.argv[2] ?? 10);
 const workspace = mkdtempSync(join(tmpdir(), 'cupel-bench-'));
 const file = (name: string) => fileURLToPath(new URL(name, import.meta.url));
 
-const upstream = fork(file('./gateway/upstream.ts'), { execArgv: ['--import', 'tsx'] });
+const upstream = fork(file('./gateway-upstream.ts'), { execArgv: ['--import', 'tsx'] });
 const { url: direct } = await new Promise<{ url: string }>((resolve) => upstream.once('message', resolve));
 const args = ['record', '-u', direct, '-w', workspace, '-p', '0', '--admin-port', '0', '--access', 'open'];
 const gateway = fork(file('../test/record-child.ts'), args, {

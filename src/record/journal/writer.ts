@@ -8,7 +8,7 @@ import { listSegments, segmentBytes, segmentPath } from './segments.ts';
 
 /**
  * What an acknowledgement waits for. `process`: the record is with the operating system, so it survives `kill -9` of the
- * gateway (a crash of the whole machine may cost the last second). `disk`: it is synced to disk, many at a time.
+ * gateway (a crash of the whole machine may cost the last five seconds). `disk`: it is synced to disk, many at a time.
  */
 export type Durability = 'process' | 'disk';
 
@@ -21,7 +21,8 @@ export interface JournalOptions {
   limitBytes?: number;
 }
 
-const SYNC_EVERY_MS = 1_000;
+/** A sync holds up the writes that come meanwhile, so that it should not happen to one answer in a hundred. */
+const SYNC_EVERY_MS = 5_000;
 const sync = promisify(fdatasync);
 
 interface Waiter {

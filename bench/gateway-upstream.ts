@@ -1,5 +1,5 @@
 // The upstream of the bench as a process of its own: a chat completion of usual size, at once, streamed if asked for.
-import { events, json, mockUpstream, USAGE } from '../../test/mock-upstream.ts';
+import { events, json, mockUpstream, USAGE } from '../test/mock-upstream.ts';
 
 const words = 'Your parcel left our warehouse yesterday and will arrive the day after tomorrow at the latest . '
   .repeat(4)
