@@ -22,7 +22,13 @@ export async function startOurs({ model, threads, parallel, contextTokens }: Ser
   const port = await freePort();
   const bin = fileURLToPath(new URL('../../bin/cupel.mjs', import.meta.url));
   const flags = { port, threads, parallel, context: contextTokens };
-  return start('cupel serve', process.execPath, [bin, 'serve', model, ...asFlags(flags)], port, '/healthz');
+  return start(
+    'cupel serve',
+    process.execPath,
+    [bin, 'serve', model, '--unproven', ...asFlags(flags)],
+    port,
+    '/healthz',
+  );
 }
 
 /** @param binary path of llama-server */

@@ -10,7 +10,7 @@ import { CupelError } from '../base/errors.ts';
 import type { EvaluateFacts } from '../evaluate/evaluate.ts';
 import { serve } from '../serve/serve.ts';
 import { describeReport } from './report.ts';
-import { type RunChoices, type RunResult, runChain, runOptions } from './run.ts';
+import { type RunChoices, type RunResult, runChain, runOptions, serveCommand } from './run.ts';
 import { type CommonOptions, print, type Session, withSession } from './session.ts';
 import { formatTable } from './table.ts';
 
@@ -94,7 +94,7 @@ function describeRequest(result: RunResult, { request, answer, seconds }: Asked)
     `it answered in ${seconds.toFixed(2)} s: ${answer}`,
     '',
     `Try it: start the server in one terminal,`,
-    `  npx cupel serve ${result.model} --port 8080`,
+    `  npx ${serveCommand(result)} --port 8080`,
     `and ask ${basename(result.model)} in another:`,
     `  curl -s http://127.0.0.1:8080/v1/chat/completions -H 'content-type: application/json' -d '${body}'`,
   ].join('\n');

@@ -11,6 +11,7 @@ import { register as registerEvaluate } from './evaluate.ts';
 import { exitCodeOf } from './exit.ts';
 import { register as registerExport } from './export.ts';
 import { register as registerForget } from './forget.ts';
+import { register as registerGate } from './gate.ts';
 import { register as registerImport } from './import.ts';
 import { register as registerKeys } from './keys.ts';
 import { register as registerModels } from './models.ts';
@@ -18,6 +19,7 @@ import { register as registerRecord } from './record.ts';
 import { register as registerReport } from './report.ts';
 import { register as registerRun } from './run.ts';
 import { register as registerServe } from './serve.ts';
+import { register as registerVerify } from './verify.ts';
 
 const program = new Command('cupel')
   .description(
@@ -28,7 +30,7 @@ const program = new Command('cupel')
   .showHelpAfterError('(`cupel COMMAND --help` shows the options and an example)')
   .addHelpText(
     'after',
-    '\nExit codes: 0 done (whatever the verdict), 1 failed, 2 bad input or options, 3 not proven with --require-proof, 130 interrupted.',
+    '\nExit codes: 0 done (whatever the verdict), 1 failed, 2 bad input or options, 3 not proven (gate, verify, serve, --require-proof), 130 interrupted.',
   )
   .exitOverride();
 
@@ -44,6 +46,8 @@ for (const register of [
   registerDistill,
   registerCompress,
   registerEvaluate,
+  registerGate,
+  registerVerify,
   registerServe,
   registerReport,
   registerModels,

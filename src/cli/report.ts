@@ -3,6 +3,7 @@ import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { type Artifact, listArtifacts, openArtifact } from '../artifacts/store.ts';
 import { CupelError } from '../base/errors.ts';
+import type { LedgerOptions } from '../report/ledger.ts';
 import { parseTeacherPrice } from '../report/prices.ts';
 import { REPORT_VERSION, type ReportFacts, type ReportOptions, report } from '../report/report.ts';
 import { numberOption } from './numbers.ts';
@@ -23,16 +24,21 @@ export function reportOptions(command: Command): Command {
     .option('--teacher-price <in,out>', 'USD per million input and output tokens, e.g. 2.5,10');
 }
 
+/** Prices as the command line gives them. */
+export function ledgerOptions(choices: ReportChoices): LedgerOptions {
+  return {
+    ...(choices.machineHour === undefined ? {} : { machineHour: choices.machineHour }),
+    ...(choices.teacherModel ? { teacherModel: choices.teacherModel } : {}),
+    ...(choices.teacherPrice ? { teacherPrice: parseTeacherPrice(choices.teacherPrice) } : {}),
+  };
+}
+
 export async function runReport(
   session: Session,
   artifacts: Artifact[],
   choices: ReportChoices,
 ): Promise<MadeArtifact> {
-  const options: Partial<ReportOptions> = {
-    ...(choices.machineHour === undefined ? {} : { machineHour: choices.machineHour }),
-    ...(choices.teacherModel ? { teacherModel: choices.teacherModel } : {}),
-    ...(choices.teacherPrice ? { teacherPrice: parseTeacherPrice(choices.teacherPrice) } : {}),
-  };
+  const options: Partial<ReportOptions> = ledgerOptions(choices);
   const inputs = Object.fromEntries(artifacts.map(({ manifest }) => [manifest.stage, manifest.key]));
   return stage(session, 'report', REPORT_VERSION, inputs, { ...options }, (folder) =>
     report({ artifacts, options, folder }),

@@ -6,6 +6,7 @@ import { compressOptions, runCompress, servedModel } from './compress.ts';
 import { type DistillChoices, distillOptions, runDistill } from './distill.ts';
 import { type EvaluateChoices, evaluateOptions, runEvaluate } from './evaluate.ts';
 import { NOT_PROVEN } from './exit.ts';
+import { runGate } from './gate.ts';
 import { describeImport, type ImportChoices, importOptions, runImport } from './import.ts';
 import { describeReport, type ReportChoices, reportOptions, runReport } from './report.ts';
 import { type CommonOptions, commonOptions, print, type Session, withSession } from './session.ts';
@@ -22,6 +23,9 @@ export interface RunResult extends Pick<ReportFacts, 'verdict' | 'reasons' | 'qu
   model: string;
   /** The HTML page. */
   report: string;
+  /** The signed proof beside the model; its verdict may be stricter, for it knows the safety floors too. */
+  proof: string;
+  servable: boolean;
   /** Stage -> folder. */
   artifacts: Record<string, string>;
 }
@@ -53,10 +57,12 @@ export async function runChain(
   const evaluated = await runEvaluate(session, model, dataset, choices);
   const lineage = [dataset, distilled, compressed, evaluated];
   const report = await runReport(session, lineage, choices);
-  return { result: resultOf(report, model, [...lineage, report]), report };
+  const { signed, file } = await runGate(session, model, choices);
+  const gate = { proof: file, servable: signed.proof.verdict === 'proven' };
+  return { result: { ...resultOf(report, model, [...lineage, report]), ...gate }, report };
 }
 
-function resultOf(report: MadeArtifact, model: string, artifacts: Artifact[]): RunResult {
+function resultOf(report: MadeArtifact, model: string, artifacts: Artifact[]): Omit<RunResult, 'proof' | 'servable'> {
   const { verdict, reasons, quality, cost } = report.manifest.facts as unknown as ReportFacts;
   return {
     verdict,
@@ -67,6 +73,11 @@ function resultOf(report: MadeArtifact, model: string, artifacts: Artifact[]): R
     report: fileOf(report, 'report.html'),
     artifacts: Object.fromEntries(artifacts.map(({ manifest, path }) => [manifest.stage, path])),
   };
+}
+
+/** A model without a proof is only served when asked for in so many words. */
+export function serveCommand({ model, servable }: Pick<RunResult, 'model' | 'servable'>): string {
+  return `cupel serve ${model}${servable ? '' : ' --unproven'}`;
 }
 
 export function register(program: Command): void {
@@ -85,7 +96,8 @@ export function register(program: Command): void {
       print(
         session.json,
         result,
-        () => `${describeReport(report)}\nmodel:  ${result.model}\nserve:  cupel serve ${result.model}`,
+        () =>
+          `${describeReport(report)}\nmodel:  ${result.model}\nproof:  ${result.proof}\nserve:  ${serveCommand(result)}`,
       );
       if (options.requireProof && result.verdict !== 'proven') process.exitCode = NOT_PROVEN;
     }),

@@ -3,6 +3,7 @@ import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { serve } from '../serve/serve.ts';
 import { integerOption } from './numbers.ts';
+import { requireProof } from './verify.ts';
 
 interface ServeChoices {
   port: number;
@@ -10,6 +11,7 @@ interface ServeChoices {
   threads?: number;
   context?: number;
   parallel?: number;
+  unproven?: boolean;
 }
 
 export function register(program: Command): void {
@@ -22,11 +24,13 @@ export function register(program: Command): void {
     .option('--threads <n>', 'threads that compute; all cores without it', integerOption(1))
     .option('--context <tokens>', 'context of each request', integerOption(128))
     .option('--parallel <n>', 'requests decoded at once', integerOption(1, 256))
+    .option('--unproven', 'serve a model that has no valid proof for this very file')
     .addHelpText(
       'after',
       '\nExample:\n  cupel serve student-q8_0.gguf --port 8080\n  curl http://127.0.0.1:8080/v1/chat/completions -H "content-type: application/json" \\\n    -d \'{"model": "student-q8_0", "messages": [{"role": "user", "content": "where is my order?"}]}\'',
     )
     .action(async (model: string, options: ServeChoices) => {
+      if (!options.unproven) await requireProof(resolve(model));
       const server = await serve({
         model: resolve(model),
         host: options.host,
