@@ -15,6 +15,7 @@ import { register as registerGate } from './gate.ts';
 import { register as registerImport } from './import.ts';
 import { register as registerKeys } from './keys.ts';
 import { register as registerModels } from './models.ts';
+import { register as registerPlan } from './plan.ts';
 import { register as registerRecord } from './record.ts';
 import { register as registerReport } from './report.ts';
 import { register as registerRun } from './run.ts';
@@ -51,6 +52,7 @@ for (const register of [
   registerServe,
   registerReport,
   registerModels,
+  registerPlan,
   registerDoctor,
 ]) {
   register(program);

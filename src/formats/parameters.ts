@@ -34,7 +34,7 @@ export function countParameters(config: ConfigJson): ParameterCount {
 }
 
 /** Which of the tensors that not every model has this one has. */
-function exists(config: ConfigJson, { hf, optional, legacy }: Link): boolean {
+export function exists(config: ConfigJson, { hf, optional, legacy }: Link): boolean {
   if (legacy) return false;
   if (!optional) return true;
   if (hf === 'lm_head.weight') return !tied(config);
