@@ -91,6 +91,8 @@ export function register(program: Command): void {
 }
 
 async function run(choices: RecordChoices): Promise<void> {
+  // what is recorded is for the owner of the workspace only
+  process.umask(0o077);
   const log = makeLog(choices.logLevel);
   const gateway = await startGateway({
     workspace: resolve(choices.workspace),
