@@ -6,6 +6,7 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { compress } from '../src/compress/compress.ts';
 import { openCheckpoint } from '../src/formats/checkpoint.ts';
 import { floats } from '../src/graph/tensor.ts';
+import { cosine } from './cosine.ts';
 import { openInGraph } from './graph-logits.ts';
 import { largest, openInLlama } from './llama-logits.ts';
 import { readFixture } from './reference/fixture.ts';
@@ -27,16 +28,6 @@ function folderOf(name: string): string {
   // room for the tokens that are generated
   writeTinyFolder(folder, { ...(config as Record<string, unknown>), max_position_embeddings: 256 }, new Map(weights));
   return folder;
-}
-
-function cosine(a: Float32Array, b: Float32Array): number {
-  let [ab, aa, bb] = [0, 0, 0];
-  for (let i = 0; i < a.length; i++) {
-    ab += a[i] * b[i];
-    aa += a[i] ** 2;
-    bb += b[i] ** 2;
-  }
-  return ab / Math.sqrt(aa * bb);
 }
 
 const PROMPT = [5, 9, 33, 60, 7, 41, 96, 12, 3, 77, 50, 8];
