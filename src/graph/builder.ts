@@ -138,6 +138,14 @@ export class Builder {
   gather = (table: Value, rows: Value) => this.#one('gather', [table, rows], NONE);
   /** (updates [...,D], rows [...]): zeros like `like` [R,D] plus the updates at their rows. */
   scatterAdd = (updates: Value, rows: Value, like: Value) => this.#one('scatterAdd', [updates, rows, like], NONE);
+  /** Where the `count` largest entries of each row stand. */
+  topMask = (x: Value, count: number) => this.#one('topMask', [x], { count });
+  /** The true places of mask [N,E], `perRow` in each row, ordered by column: rows, places row * E + column, counts [E]. */
+  dispatch = (mask: Value, perRow: number) => this.emit('dispatch', [mask], { perRow });
+  /** Rows of x [M,...] in parts of so many rows as `counts` [E] says when the graph runs. */
+  partition = (x: Value, counts: Value, sizes: readonly Dim[]) => this.emit('partition', [x, counts], { sizes });
+  /** Parts under one another again. */
+  unite = (counts: Value, parts: readonly Value[], total: Dim) => this.#one('unite', [counts, ...parts], { total });
   /** -log softmax(logits)[target] for each row of logits [A,V] with targets [A]. */
   crossEntropy = (logits: Value, targets: Value) => this.emit('crossEntropy', [logits, targets], NONE)[0];
 

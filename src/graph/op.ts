@@ -1,6 +1,6 @@
 // What an op is: one record with its shape rule, gradient rule, ONNX form and reference implementation.
 import type { Builder } from './builder.ts';
-import type { Node, Shape, Value, ValueType } from './node.ts';
+import type { Dim, Node, Shape, Value, ValueType } from './node.ts';
 import type { Doubles } from './tensor.ts';
 
 type None = Record<never, never>;
@@ -78,6 +78,15 @@ export interface OpAttributes {
   gather: None;
   /** (updates [...,D], rows [...], like [R,D]): zeros like `like` plus the updates at their rows */
   scatterAdd: None;
+  // experts
+  /** Where the `count` largest entries of each row stand, of equal ones the first: bool of the shape of x */
+  topMask: { readonly count: number };
+  /** (mask [N,E] with `perRow` true in each row): their rows [perRow*N] ordered by column, their places row * E + column, counts [E] */
+  dispatch: { readonly perRow: number };
+  /** (x [M,...], counts [E]): E parts of so many rows; `sizes` are their names as dimensions */
+  partition: { readonly sizes: readonly Dim[] };
+  /** (counts [E], E parts): the parts under one another, `total` rows */
+  unite: { readonly total: Dim };
   // loss
   /** (logits [A,V], targets [A]): negative log likelihood [A], log probabilities [A,V] */
   crossEntropy: None;

@@ -8,6 +8,8 @@ import { bool, float32, int8, int64, sizeOf, type Tensor } from '../tensor.ts';
 export interface OpCase {
   readonly inputs: Readonly<Record<string, Tensor>>;
   readonly build: (b: Builder, inputs: Readonly<Record<string, Value>>) => readonly Value[];
+  /** The float32 inputs that by decision have no gradient; default none. */
+  readonly constant?: readonly string[];
   /** Largest difference allowed between ONNX Runtime and the reference; default 1e-5. */
   readonly tolerance?: number;
 }
@@ -53,6 +55,8 @@ const cube = { x: normal(2, 3, 4) };
 const turns = { x: normal(2, 3, 4, 6), positions: below(8, 2, 4), cos: normal(8, 3), sin: normal(8, 3) };
 const heads = { q: normal(2, 4, 3, 5), k: normal(2, 2, 6, 5), v: normal(2, 2, 6, 3), mask: normal(2, 1, 3, 6) };
 const even = { q: normal(2, 3, 4, 5), k: normal(2, 3, 4, 5), v: normal(2, 3, 4, 5), mask: normal(2, 1, 4, 4) };
+/** Two experts of four for each of three rows; nobody chose the third. */
+const chosen = bool([3, 4], [true, false, false, true, true, true, false, false, false, true, false, true]);
 const one = (x: Value) => [x];
 
 export const CASES: { readonly [K in OpName]: readonly OpCase[] } = {
@@ -103,6 +107,7 @@ export const CASES: { readonly [K in OpName]: readonly OpCase[] } = {
     {
       inputs: { x: normal(2, 3, 4), like: normal(6, 4) },
       build: (g, { x, like }) => g.emit('reshapeLike', [x, like], {}),
+      constant: ['like'],
     },
   ],
   transpose: [{ inputs: cube, build: (g, { x }) => one(g.transpose(x, [2, 0, 1])) }],
@@ -114,7 +119,11 @@ export const CASES: { readonly [K in OpName]: readonly OpCase[] } = {
   slice: [{ inputs: cube, build: (g, { x }) => one(g.slice(x, 1, 1, 2)) }],
   pad: [{ inputs: cube, build: (g, { x }) => one(g.pad(x, 1, 2, 1)) }],
   expandLike: [
-    { inputs: { x: normal(3, 1), like: normal(2, 3, 4) }, build: (g, { x, like }) => one(g.expandLike(x, like)) },
+    {
+      inputs: { x: normal(3, 1), like: normal(2, 3, 4) },
+      build: (g, { x, like }) => one(g.expandLike(x, like)),
+      constant: ['like'],
+    },
   ],
   zerosLike: [{ inputs: matrix, build: (g, { x }) => one(g.zerosLike(x)) }],
   iota: [{ inputs: matrix, build: (g, { x }) => one(g.iota(x, 1)) }],
@@ -141,6 +150,19 @@ export const CASES: { readonly [K in OpName]: readonly OpCase[] } = {
       // a value between two levels may round the other way
       tolerance: 5e-3,
     },
+    {
+      // the first and the last part have no rows
+      inputs: {
+        ...{ x: levels(4, 8), counts: int64([4], [0, 3, 1, 0]) },
+        ...{ q: bytes(8, 6), s: positive(6), qT: bytes(6, 8), sT: positive(8) },
+      },
+      build: (g, { x, counts, q, s, qT, sT }) => {
+        const product = (part: Value) => g.int8MatMul(part, { q, scale: s }, { q: qT, scale: sT });
+        return [g.unite(counts, g.partition(x, counts, ['a', 'b', 'c', 'd']).map(product), 4)];
+      },
+      // one value that lies between two levels of 127 may round the other way
+      tolerance: 3e-2,
+    },
   ],
   rmsNorm: [{ inputs: { x: normal(2, 3, 4), w: normal(4) }, build: (g, { x, w }) => one(g.rmsNorm(x, w, 1e-5)) }],
   rmsNormGradient: [
@@ -157,12 +179,20 @@ export const CASES: { readonly [K in OpName]: readonly OpCase[] } = {
     },
   ],
   attention: [
-    { inputs: heads, build: (g, { q, k, v, mask }) => one(g.attention(q, k, v, mask, 0.7)) },
-    { inputs: even, build: (g, { q, k, v, mask }) => one(g.attention(q, k, v, mask, 0.4)) },
+    { inputs: heads, build: (g, { q, k, v, mask }) => one(g.attention(q, k, v, mask, 0.7)), constant: ['mask'] },
+    { inputs: even, build: (g, { q, k, v, mask }) => one(g.attention(q, k, v, mask, 0.4)), constant: ['mask'] },
   ],
   rope: [
-    { inputs: turns, build: (g, { x, positions, cos, sin }) => one(g.rope(x, positions, cos, sin)) },
-    { inputs: turns, build: (g, { x, positions, cos, sin }) => one(g.rope(x, positions, cos, sin, true)) },
+    {
+      inputs: turns,
+      build: (g, { x, positions, cos, sin }) => one(g.rope(x, positions, cos, sin)),
+      constant: ['cos', 'sin'],
+    },
+    {
+      inputs: turns,
+      build: (g, { x, positions, cos, sin }) => one(g.rope(x, positions, cos, sin, true)),
+      constant: ['cos', 'sin'],
+    },
   ],
   gather: [
     {
@@ -174,6 +204,38 @@ export const CASES: { readonly [K in OpName]: readonly OpCase[] } = {
     {
       inputs: { updates: normal(2, 4, 3), rows: below(5, 2, 4), like: normal(5, 3) },
       build: (g, { updates, rows, like }) => one(g.scatterAdd(updates, rows, like)),
+      constant: ['like'],
+    },
+  ],
+  topMask: [{ inputs: cube, build: (g, { x }) => one(g.topMask(x, 2)) }],
+  dispatch: [{ inputs: { mask: chosen }, build: (g, { mask }) => g.dispatch(mask, 2) }],
+  // the third part is empty; sums over rows and reunion give sizes that are known
+  partition: [
+    {
+      inputs: { x: normal(6, 3), counts: int64([4], [2, 1, 0, 3]) },
+      build: (g, { x, counts }) => {
+        const parts = g.partition(x, counts, ['a', 'b', 'c', 'd']);
+        return [
+          g.unite(
+            counts,
+            parts.map((part, i) => g.scale(g.mul(part, part), i + 1)),
+            6,
+          ),
+        ];
+      },
+    },
+    {
+      inputs: { x: normal(6, 3), w: normal(2, 3), counts: int64([3], [4, 0, 2]) },
+      build: (g, { x, w, counts }) =>
+        g
+          .partition(x, counts, ['a', 'b', 'c'])
+          .map((part) => g.reduceSum(g.silu(g.matmul(part, w, { transB: true })), [0])),
+    },
+  ],
+  unite: [
+    {
+      inputs: { a: normal(2, 3), b: normal(4, 3), counts: int64([2], [2, 4]) },
+      build: (g, { a, b, counts }) => one(g.unite(counts, [a, b], 6)),
     },
   ],
   crossEntropy: [

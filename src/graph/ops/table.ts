@@ -5,6 +5,7 @@ import { concat, pad, slice, split, transpose } from './arrange.ts';
 import { attention } from './attention.ts';
 import { crossEntropy, crossEntropyGradient } from './cross-entropy.ts';
 import { abs, add, div, exp, mul, offset, scale, sigmoid, sub, tanh } from './elementwise.ts';
+import { dispatch, partition, topMask, unite } from './experts.ts';
 import { expandLike, iota, zerosLike } from './fill.ts';
 import { int8MatMul } from './int8.ts';
 import { and, cast, equal, lessOrEqual, not, or, where } from './logic.ts';
@@ -25,6 +26,7 @@ export const OPS: OpTable = {
   concat,
   crossEntropy,
   crossEntropyGradient,
+  dispatch,
   div,
   equal,
   exp,
@@ -41,6 +43,7 @@ export const OPS: OpTable = {
   offset,
   or,
   pad,
+  partition,
   reduceMax,
   reduceMean,
   reduceSum,
@@ -60,7 +63,9 @@ export const OPS: OpTable = {
   split,
   sub,
   tanh,
+  topMask,
   transpose,
+  unite,
   where,
   zerosLike,
 };
