@@ -2,7 +2,7 @@
 import { CupelError } from '../base/errors.ts';
 import type { GgufEntry } from './gguf-metadata.ts';
 import { findPreTokenizer } from './pre-tokenizer-match.ts';
-import type { Tokenizer } from './tokenizer.ts';
+import { END_NAMES, type Tokenizer } from './tokenizer.ts';
 import type { TokenizerJson } from './tokenizer-json.ts';
 
 // llama.cpp's token types
@@ -40,8 +40,10 @@ export function tokenizerMetadata(tokenizer: Tokenizer, rows: number): Entries {
   const tokens = tokensOf(json, rows);
   const types = tokens.map((token, id) => typeOf(tokenizer, token, id));
   const specials = { bos: tokenizer.bosId, eos: tokenizer.eosId, padding: tokenizer.padId, unknown: tokenizer.unkId };
-  // the end of a turn, where that is another token than the end of the text
-  const turn = tokenizer.endIds.find((id) => id !== tokenizer.eosId);
+  // the end of a turn, where readers do not know it by its name
+  const turn = tokenizer.endIds.find(
+    (id) => id !== tokenizer.eosId && !END_NAMES.includes(tokenizer.tokenOf(id) ?? ''),
+  );
   return [
     ...(isByteLevel(json) ? byteLevel(json) : sentencePiece(json, tokens)),
     ['tokenizer.ggml.tokens', texts(tokens.map((token, id) => token ?? `[PAD${id}]`))],

@@ -39,7 +39,7 @@ export interface SpecialIds {
 }
 
 /** Names that end a turn in the families at hand; llama.cpp knows the same ones. */
-const END_NAMES = [
+export const END_NAMES: readonly string[] = [
   '<|eot_id|>',
   '<|im_end|>',
   '<|end|>',
