@@ -120,9 +120,12 @@ export class Service {
       log.error({ id: exchange.id, why: (error as Error).message }, 'not recorded');
     }
     if (arrival.key) limits.spend(arrival.key, exchange.usd ?? this.#assumedUsd(exchange.model, request, ending));
-    metrics.add({ ...exchange, redactions });
-    arrival.span?.end(exchange);
-    log.info(logLine(exchange, recorded), 'exchange');
+    // nobody waits for what is only told
+    setImmediate(() => {
+      metrics.add({ ...exchange, redactions });
+      arrival.span?.end(exchange);
+      log.info(logLine(exchange, recorded), 'exchange');
+    });
     return recorded;
   }
 
