@@ -15,7 +15,7 @@ export async function openInGraph(model: Pick<Checkpoint, 'config' | 'weights'>,
   const family = familyOf(model.config);
   const config = family.parseConfig(model.config);
   const b = new Builder();
-  const inputs = modelInputs(b);
+  const inputs = modelInputs(b, 1);
   const source = constantWeights(b, weights ?? model.weights);
   const hidden = family.forward(b, config, inputs, source);
   b.output('logits', logitsOf(b, family, config, source, flatten(b, hidden)));
