@@ -1,0 +1,67 @@
+"""Makes fixtures/gguf-*.safetensors: tiny random models of every family with weights that float16 holds exactly, and transformers' logits.
+
+Usage: python make_gguf.py OUTPUT_FOLDER   (needs torch, transformers, safetensors; the fixtures were made with transformers 5.23)
+Names and shapes of the weights are those that save_pretrained writes. Sequences are longer than Gemma's window and YaRN's length.
+"""
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from transformers import (
+    DeepseekV2Config, DeepseekV2ForCausalLM, Gemma3ForCausalLM, Gemma3TextConfig, MixtralConfig, MixtralForCausalLM, Qwen2Config,
+    Qwen2ForCausalLM, Qwen3Config, Qwen3ForCausalLM, Qwen3MoeConfig, Qwen3MoeForCausalLM,
+)
+
+BASE = dict(vocab_size=97, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
+            max_position_embeddings=256, rms_norm_eps=1e-5, bos_token_id=1, eos_token_id=2, pad_token_id=0, attn_implementation="eager")
+YARN = dict(rope_type="yarn", rope_theta=10000.0, factor=4.0, original_max_position_embeddings=16, beta_fast=32, beta_slow=1)
+LATENT = dict(BASE, num_key_value_heads=4, kv_lora_rank=16, qk_nope_head_dim=8, qk_rope_head_dim=8, v_head_dim=16, n_routed_experts=4,
+              n_shared_experts=1, num_experts_per_tok=2, moe_intermediate_size=16, first_k_dense_replace=1, topk_method="greedy",
+              n_group=1, topk_group=1, rope_parameters=dict(YARN, mscale=0.707, mscale_all_dim=0.707))
+CASES = {
+    "qwen2": (Qwen2Config(**BASE, tie_word_embeddings=False, rope_parameters=YARN), Qwen2ForCausalLM),
+    "qwen3": (Qwen3Config(**BASE, head_dim=16, tie_word_embeddings=True), Qwen3ForCausalLM),
+    "gemma3": (Gemma3TextConfig(**dict(BASE, num_hidden_layers=7), head_dim=16, sliding_window=8, query_pre_attn_scalar=16),
+               Gemma3ForCausalLM),
+    "gemma3-pattern": (Gemma3TextConfig(**dict(BASE, num_hidden_layers=3), head_dim=16, sliding_window=8, query_pre_attn_scalar=16,
+                                        layer_types=["sliding_attention", "full_attention", "sliding_attention"]), Gemma3ForCausalLM),
+    "mixtral": (MixtralConfig(**BASE, num_local_experts=4, num_experts_per_tok=2), MixtralForCausalLM),
+    "qwen3-moe": (Qwen3MoeConfig(**BASE, head_dim=16, moe_intermediate_size=16, num_experts=4, num_experts_per_tok=2,
+                                 norm_topk_prob=True, decoder_sparse_step=1), Qwen3MoeForCausalLM),
+    "deepseek": (DeepseekV2Config(**LATENT, q_lora_rank=16, routed_scaling_factor=1.5), DeepseekV2ForCausalLM),
+    # llama.cpp knows the variant without a query rank by its 27 layers
+    "deepseek-lite": (DeepseekV2Config(**dict(LATENT, num_hidden_layers=27, hidden_size=16, intermediate_size=16, vocab_size=40,
+                                              num_attention_heads=2, num_key_value_heads=2, moe_intermediate_size=8),
+                                       q_lora_rank=None), DeepseekV2ForCausalLM),
+}
+
+
+def make(name, config, kind, folder):
+    torch.manual_seed(0)
+    model = kind(config).float().eval()
+    for parameter_name, parameter in model.named_parameters():
+        plain = "norm" in parameter_name and not name.startswith("gemma3")
+        # routers far from undecided: else rounding picks other experts
+        std = 1.0 if "gate.weight" in parameter_name else 0.2
+        torch.nn.init.normal_(parameter, mean=1.0 if plain else 0.0, std=std)
+        parameter.data = parameter.data.half().float()
+    ids = torch.randint(3, config.vocab_size, (1, 40))
+    with torch.no_grad():
+        logits = model(input_ids=ids).logits
+    with tempfile.TemporaryDirectory() as saved:
+        model.save_pretrained(saved)
+        text = (Path(saved) / "config.json").read_text()
+        with safe_open(f"{saved}/model.safetensors", "pt") as file:
+            tensors = {f"weight/{key}": file.get_tensor(key).half() for key in file.keys()}
+    tensors |= {"ids": ids, "logits": logits}
+    save_file({key: value.contiguous() for key, value in tensors.items()}, folder / f"gguf-{name}.safetensors",
+              {"config": json.dumps(json.loads(text))})
+
+
+if __name__ == "__main__":
+    for case, (case_config, case_kind) in CASES.items():
+        make(case, case_config, case_kind, Path(sys.argv[1]))
