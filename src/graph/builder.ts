@@ -105,6 +105,8 @@ export class Builder {
   reduceMax = (x: Value, axes: readonly number[], keep = false) => this.#one('reduceMax', [x], { axes, keep });
 
   reshape = (x: Value, shape: readonly Dim[]) => this.#one('reshape', [x], { shape });
+  /** For shapes with two unknown sizes. */
+  reshapeLike = (x: Value, like: Value) => this.#one('reshapeLike', [x, like], NONE);
   transpose = (x: Value, order: readonly number[]) => this.#one('transpose', [x], { order });
   concat = (parts: readonly Value[], axis: number) =>
     parts.length === 1 ? parts[0] : this.#one('concat', parts, { axis });

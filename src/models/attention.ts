@@ -15,6 +15,16 @@ export function attendOver(b: Builder, inputs: ModelInputs, window?: number): At
   return (q, k, v, scale) => b.attention(q, k, v, mask, scale);
 }
 
+/** `attendOver` for each window, made once. */
+export function attenders(b: Builder, inputs: ModelInputs): (window: number | undefined) => Attend {
+  const made = new Map<number | undefined, Attend>();
+  return (window) => {
+    const known = made.get(window) ?? attendOver(b, inputs, window);
+    made.set(window, known);
+    return known;
+  };
+}
+
 /** The tokens [1, P + B*S] are a prefix and then B rows; equal to one square mask, without the scores between rows. */
 function attendToRows(b: Builder, inputs: ModelInputs, layout: PackLayout, window?: number): Attend {
   const { prefix: P, rows: B, length: S } = layout;

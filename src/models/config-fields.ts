@@ -27,6 +27,18 @@ export class ConfigFields {
     throw this.wrong(name, `expected a positive number, got ${JSON.stringify(value)}`);
   }
 
+  /** The value as it stands, unchecked. */
+  raw(name: string): unknown {
+    return this.#fields[name];
+  }
+
+  /** Zero or more. */
+  nonNegative(name: string, fallback?: number): number {
+    const value = this.#read(name, fallback);
+    if (typeof value === 'number' && Number.isFinite(value) && value >= 0) return value;
+    throw this.wrong(name, `expected a number of at least 0, got ${JSON.stringify(value)}`);
+  }
+
   /** A positive integer. */
   count(name: string, fallback?: number): number {
     const value = this.positive(name, fallback);

@@ -1,9 +1,15 @@
 // Which family reads which `model_type`.
 import { CupelError } from '../base/errors.ts';
+import { deepseekV2 } from './deepseek_v2.ts';
+import { gemma3 } from './gemma3_text.ts';
 import { llama } from './llama.ts';
+import { mixtral } from './mixtral.ts';
 import type { ModelFamily } from './model.ts';
+import { qwen2 } from './qwen2.ts';
+import { qwen3 } from './qwen3.ts';
+import { qwen3Moe } from './qwen3_moe.ts';
 
-const FAMILIES: readonly ModelFamily[] = [llama];
+const FAMILIES: readonly ModelFamily[] = [llama, qwen2, qwen3, gemma3, deepseekV2, mixtral, qwen3Moe];
 
 /** The family of a config.json. @throws CupelError listing what is supported */
 export function familyOf(config: unknown): ModelFamily {

@@ -14,3 +14,8 @@ export function joinHeads(b: Builder, x: Value): Value {
   const [batch, heads, rows, width] = x.shape;
   return b.reshape(b.transpose(x, [0, 2, 1, 3]), [batch, rows, timesDims(heads, width)]);
 }
+
+/** [B,S,D] to [B*S,D]. */
+export function flattenTokens(b: Builder, x: Value): Value {
+  return b.reshape(x, [timesDims(...x.shape.slice(0, -1)), fixed(x, 2)]);
+}

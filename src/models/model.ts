@@ -63,6 +63,14 @@ export interface Head {
   readonly softCap: number | null;
 }
 
+/** What a router decided for N tokens and E experts. */
+export interface Routing {
+  /** Softmax over all experts, [N,E]. */
+  readonly scores: Value;
+  /** bool [N,E], as many true in each row as experts meet a token. */
+  readonly chosen: Value;
+}
+
 export interface ModelFamily<C extends ModelConfig = ModelConfig> {
   /** The `model_type` values of config.json that this family reads. */
   readonly modelTypes: readonly string[];
@@ -70,9 +78,11 @@ export interface ModelFamily<C extends ModelConfig = ModelConfig> {
   parseConfig(json: unknown): C;
   /** Every weight by its Hugging Face name, with its shape (projections are [out, in]). */
   weightShapes(config: C): ReadonlyMap<string, readonly number[]>;
-  /** The hidden states after the last norm, [B,S,D]. */
-  forward(b: Builder, config: C, inputs: ModelInputs, weights: Weights): Value;
+  /** The hidden states after the last norm, [B,S,D]. Layers with experts add to `routings` what their routers decided. */
+  forward(b: Builder, config: C, inputs: ModelInputs, weights: Weights, routings?: Routing[]): Value;
   head(config: C): Head;
+  /** Families with experts: the loss that keeps them evenly used, a scalar, times the config's coefficient. */
+  balance?(b: Builder, config: C, routings: readonly Routing[], inputs: ModelInputs): Value;
 }
 
 /** Weights by Hugging Face name, read one tensor at a time as float32. Implemented over safetensors and GGUF in formats/. */

@@ -13,6 +13,18 @@ export type RopeScaling =
       readonly lowFrequencyFactor: number;
       readonly highFrequencyFactor: number;
       readonly originalPositions: number;
+    }
+  | {
+      /** Peng et al., 2023 */
+      readonly type: 'yarn';
+      readonly factor: number;
+      readonly betaFast: number;
+      readonly betaSlow: number;
+      readonly originalPositions: number;
+      /** Bounds of the blend are whole numbers. */
+      readonly truncate: boolean;
+      /** Cosines and sines are multiplied by it, so scores by its square. */
+      readonly attentionFactor: number;
     };
 
 export interface Rope {
@@ -34,8 +46,9 @@ export function parseRope(config: ConfigFields, width: number): Rope {
 
 function parseScaling(fields: ConfigFields): RopeScaling {
   const name = fields.has('rope_type') ? 'rope_type' : 'type';
-  const type = fields.oneOf(name, ['default', 'linear', 'llama3'], 'default');
+  const type = fields.oneOf(name, ['default', 'linear', 'llama3', 'yarn'], 'default');
   if (type === 'default') return { type };
+  if (type === 'yarn') return parseYarn(fields);
   const factor = fields.positive('factor');
   if (type === 'linear') return { type, factor };
   return {
@@ -47,12 +60,49 @@ function parseScaling(fields: ConfigFields): RopeScaling {
   };
 }
 
-/** The d/2 angles per position, in radians. */
-export function ropeFrequencies({ theta, width, scaling }: Rope): number[] {
-  return Array.from({ length: width / 2 }, (_, i) => stretch(theta ** ((-2 * i) / width), scaling));
+function parseYarn(fields: ConfigFields): RopeScaling {
+  const factor = fields.positive('factor');
+  const [own, all] = [fields.nonNegative('mscale', 0), fields.nonNegative('mscale_all_dim', 0)];
+  const sharpening = own && all ? yarnSharpening(factor, own) / yarnSharpening(factor, all) : yarnSharpening(factor);
+  return {
+    type: 'yarn',
+    factor,
+    betaFast: fields.positive('beta_fast', 32),
+    betaSlow: fields.positive('beta_slow', 1),
+    originalPositions: fields.count('original_max_position_embeddings'),
+    truncate: fields.flag('truncate', true),
+    attentionFactor: fields.positive('attention_factor', sharpening),
+  };
 }
 
-function stretch(frequency: number, scaling: RopeScaling): number {
+/** How much longer contexts sharpen attention: 0.1 m ln(factor) + 1. */
+export function yarnSharpening(factor: number, m = 1): number {
+  return factor <= 1 ? 1 : 0.1 * m * Math.log(factor) + 1;
+}
+
+/** The d/2 angles per position, in radians. */
+export function ropeFrequencies(rope: Rope): number[] {
+  const { theta, width, scaling } = rope;
+  return Array.from({ length: width / 2 }, (_, i) => {
+    const frequency = theta ** ((-2 * i) / width);
+    return scaling.type === 'yarn' ? stretchYarn(frequency, i, rope, scaling) : stretch(frequency, scaling);
+  });
+}
+
+type Yarn = Extract<RopeScaling, { type: 'yarn' }>;
+
+/** Features that turn more than `betaFast` times in the original length keep their frequency, those below `betaSlow` are stretched. */
+function stretchYarn(frequency: number, index: number, { theta, width }: Rope, scaling: Yarn): number {
+  const featureOf = (turns: number) =>
+    (width * Math.log(scaling.originalPositions / (turns * 2 * Math.PI))) / (2 * Math.log(theta));
+  const whole = (x: number, round: (x: number) => number) => (scaling.truncate ? round(x) : x);
+  const low = Math.max(whole(featureOf(scaling.betaFast), Math.floor), 0);
+  const high = Math.min(whole(featureOf(scaling.betaSlow), Math.ceil), width - 1);
+  const stretched = Math.min(1, Math.max(0, (index - low) / (low === high ? 0.001 : high - low)));
+  return stretched * (frequency / scaling.factor) + (1 - stretched) * frequency;
+}
+
+function stretch(frequency: number, scaling: Exclude<RopeScaling, Yarn>): number {
   if (scaling.type === 'default') return frequency;
   if (scaling.type === 'linear') return frequency / scaling.factor;
   // Llama 3.1: long waves are stretched, short ones kept, those between are blended
@@ -67,7 +117,11 @@ export function ropeTables(b: Builder, name: string, rope: Rope, positions: numb
   const frequencies = ropeFrequencies(rope);
   const table = (f: (angle: number) => number) => () => {
     const half = frequencies.length;
-    return Float32Array.from({ length: positions * half }, (_, i) => f(Math.floor(i / half) * frequencies[i % half]));
+    const by = rope.scaling.type === 'yarn' ? rope.scaling.attentionFactor : 1;
+    return Float32Array.from(
+      { length: positions * half },
+      (_, i) => by * f(Math.floor(i / half) * frequencies[i % half]),
+    );
   };
   const shape = [positions, frequencies.length];
   return {

@@ -7,11 +7,24 @@ import { flatten } from '../../src/graph/ops/matmul.ts';
 import { floats, int64, type Tensor } from '../../src/graph/tensor.ts';
 import { familyOf } from '../../src/models/families.ts';
 import { languageLoss, logitsOf, lossInputs, modelInputs } from '../../src/models/loss.ts';
+import type { Routing } from '../../src/models/model.ts';
 import { inputWeights } from '../../src/models/weights.ts';
 import { openOnnx } from '../../src/runtime/onnx.ts';
 import { type Fixture, readFixture } from './fixture.ts';
 
-const FIXTURES = ['llama-tied', 'llama-untied-llama3', 'llama-bias-wide-heads'];
+const FIXTURES = [
+  ...[
+    'llama-tied',
+    'llama-untied-llama3',
+    'llama-bias-wide-heads',
+    'mistral',
+    'qwen2',
+    'qwen2-yarn',
+    'qwen3',
+    'gemma3',
+  ],
+  ...['mixtral', 'qwen3-moe', 'deepseek-v2', 'deepseek-v2-lite'],
+];
 
 function trainingGraph({ config }: Fixture) {
   const family = familyOf(config);
@@ -20,9 +33,11 @@ function trainingGraph({ config }: Fixture) {
   const inputs = modelInputs(b);
   const used = new Map<string, Value>();
   const weights = inputWeights(b, used);
-  const hidden = family.forward(b, parsed, inputs, weights);
+  const routings: Routing[] = [];
+  const hidden = family.forward(b, parsed, inputs, weights, routings);
   b.output('logits', logitsOf(b, family, parsed, weights, flatten(b, hidden)));
-  const loss = languageLoss(b, family, parsed, weights, hidden, lossInputs(b));
+  const own = languageLoss(b, family, parsed, weights, hidden, lossInputs(b));
+  const loss = family.balance ? b.add(own, family.balance(b, parsed, routings, inputs)) : own;
   b.output('loss', loss);
   gradients(b, loss, [...used.values()]).forEach((gradient, i) => {
     b.output(`gradient/${[...used.keys()][i]}`, gradient);
@@ -48,12 +63,12 @@ function feedsOf({ tensors }: Fixture): Record<string, Tensor> {
   };
 }
 
-/** The largest difference, relative to the largest entry. */
+/** The largest difference, relative to the largest entry; where all are zero (an expert that nobody chose) the difference itself. */
 function relativeError(actual: Tensor, expected: Tensor): number {
   const [a, e] = [floats(actual), floats(expected)];
   expect(a.length).toBe(e.length);
   const scale = e.reduce((largest, x) => Math.max(largest, Math.abs(x)), 0);
-  return a.reduce((worst, x, i) => Math.max(worst, Math.abs(x - e[i])), 0) / scale;
+  return a.reduce((worst, x, i) => Math.max(worst, Math.abs(x - e[i])), 0) / (scale || 1);
 }
 
 describe.each(FIXTURES)('%s', (name) => {

@@ -1,67 +1,125 @@
-"""Makes fixtures/gguf-*.safetensors: tiny random models of every family with weights that float16 holds exactly, and transformers' logits.
+"""Makes the tiny random fixtures of the families other than Llama: weights, inputs, and what transformers computes from them.
+
+Experts, which transformers holds fused, are written one by one under the names of the checkpoints. The loss includes the family's
+balancing loss: transformers' own for Mixtral and Qwen3-MoE; for DeepSeek-V2, where transformers has none, equations 23 to 25 of its paper.
 
 Usage: python make_families.py OUTPUT_FOLDER   (needs torch, transformers, safetensors; the fixtures were made with transformers 5.23)
-Names and shapes of the weights are those that save_pretrained writes. Sequences are longer than Gemma's window and YaRN's length.
 """
+
 import json
 import sys
-import tempfile
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
 from safetensors.torch import save_file
-from transformers import (
-    DeepseekV2Config, DeepseekV2ForCausalLM, Gemma3ForCausalLM, Gemma3TextConfig, MixtralConfig, MixtralForCausalLM, Qwen2Config,
-    Qwen2ForCausalLM, Qwen3Config, Qwen3ForCausalLM, Qwen3MoeConfig, Qwen3MoeForCausalLM,
+from transformers import AutoConfig, AutoModelForCausalLM
+
+LENGTH = 48
+BASE = dict(
+    vocab_size=61, hidden_size=32, intermediate_size=40, num_hidden_layers=2, num_attention_heads=4,
+    num_key_value_heads=2, max_position_embeddings=128, rms_norm_eps=1e-5, attn_implementation="eager",
 )
-
-BASE = dict(vocab_size=97, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
-            max_position_embeddings=256, rms_norm_eps=1e-5, bos_token_id=1, eos_token_id=2, pad_token_id=0, attn_implementation="eager")
-YARN = dict(rope_type="yarn", rope_theta=10000.0, factor=4.0, original_max_position_embeddings=16, beta_fast=32, beta_slow=1)
-LATENT = dict(BASE, num_key_value_heads=4, kv_lora_rank=16, qk_nope_head_dim=8, qk_rope_head_dim=8, v_head_dim=16, n_routed_experts=4,
-              n_shared_experts=1, num_experts_per_tok=2, moe_intermediate_size=16, first_k_dense_replace=1, topk_method="greedy",
-              n_group=1, topk_group=1, rope_parameters=dict(YARN, mscale=0.707, mscale_all_dim=0.707))
+YARN = dict(rope_type="yarn", rope_theta=10000.0, factor=4.0, original_max_position_embeddings=16)
+DEFAULT = dict(rope_type="default", rope_theta=10000.0)
+DEEPSEEK = dict(
+    num_key_value_heads=4, kv_lora_rank=12, qk_nope_head_dim=10, qk_rope_head_dim=8, v_head_dim=6, n_routed_experts=8,
+    n_shared_experts=2, num_experts_per_tok=3, moe_intermediate_size=14, first_k_dense_replace=1, aux_loss_alpha=0.05,
+    num_hidden_layers=3,
+)
 CASES = {
-    "qwen2": (Qwen2Config(**BASE, tie_word_embeddings=False, rope_parameters=YARN), Qwen2ForCausalLM),
-    "qwen3": (Qwen3Config(**BASE, head_dim=16, tie_word_embeddings=True), Qwen3ForCausalLM),
-    "gemma3": (Gemma3TextConfig(**dict(BASE, num_hidden_layers=7), head_dim=16, sliding_window=8, query_pre_attn_scalar=16),
-               Gemma3ForCausalLM),
-    "gemma3-pattern": (Gemma3TextConfig(**dict(BASE, num_hidden_layers=3), head_dim=16, sliding_window=8, query_pre_attn_scalar=16,
-                                        layer_types=["sliding_attention", "full_attention", "sliding_attention"]), Gemma3ForCausalLM),
-    "mixtral": (MixtralConfig(**BASE, num_local_experts=4, num_experts_per_tok=2), MixtralForCausalLM),
-    "qwen3-moe": (Qwen3MoeConfig(**BASE, head_dim=16, moe_intermediate_size=16, num_experts=4, num_experts_per_tok=2,
-                                 norm_topk_prob=True, decoder_sparse_step=1), Qwen3MoeForCausalLM),
-    "deepseek": (DeepseekV2Config(**LATENT, q_lora_rank=16, routed_scaling_factor=1.5), DeepseekV2ForCausalLM),
-    # llama.cpp knows the variant without a query rank by its 27 layers
-    "deepseek-lite": (DeepseekV2Config(**dict(LATENT, num_hidden_layers=27, hidden_size=16, intermediate_size=16, vocab_size=40,
-                                              num_attention_heads=2, num_key_value_heads=2, moe_intermediate_size=8),
-                                       q_lora_rank=None), DeepseekV2ForCausalLM),
+    "mistral": ("mistral", dict(sliding_window=7, rope_parameters=DEFAULT)),
+    "qwen2": ("qwen2", dict(rope_parameters=DEFAULT, use_sliding_window=True, sliding_window=9, max_window_layers=1)),
+    "qwen2-yarn": ("qwen2", dict(rope_parameters=YARN, tie_word_embeddings=True)),
+    "qwen3": ("qwen3", dict(head_dim=12, rope_parameters=DEFAULT, tie_word_embeddings=True)),
+    "gemma3": ("gemma3_text", dict(
+        pad_token_id=None,  # whose embedding would get no gradient
+        head_dim=12, num_hidden_layers=3, sliding_window=8, query_pre_attn_scalar=20, final_logit_softcapping=5.0,
+        layer_types=["sliding_attention", "full_attention", "sliding_attention"],
+        rope_parameters=dict(sliding_attention=DEFAULT,
+                             full_attention=dict(rope_type="linear", rope_theta=50000.0, factor=8.0)))),
+    "mixtral": ("mixtral", dict(num_local_experts=5, num_experts_per_tok=2, router_aux_loss_coef=0.02, sliding_window=11,
+                                rope_parameters=DEFAULT)),
+    "qwen3-moe": ("qwen3_moe", dict(
+        head_dim=12, num_hidden_layers=3, num_experts=8, num_experts_per_tok=3, moe_intermediate_size=14, norm_topk_prob=True,
+        mlp_only_layers=[1], router_aux_loss_coef=0.02, rope_parameters=DEFAULT)),
+    "deepseek-v2": ("deepseek_v2", dict(
+        **DEEPSEEK, q_lora_rank=20, topk_method="group_limited_greedy", n_group=4, topk_group=2, routed_scaling_factor=1.7,
+        rope_parameters=dict(**YARN, mscale=0.707, mscale_all_dim=0.9))),
+    "deepseek-v2-lite": ("deepseek_v2", dict(
+        **DEEPSEEK, q_lora_rank=None, topk_method="greedy", seq_aux=False, rope_parameters=DEFAULT)),
 }
+MIXTRAL_NAMES = dict(gate="w1", up="w3", down="w2", block="block_sparse_moe")
+OTHER_NAMES = dict(gate="gate_proj", up="up_proj", down="down_proj", block="mlp")
 
 
-def make(name, config, kind, folder):
+def checkpoint_names(model_type, tensors):
+    """The names and shapes of published checkpoints."""
+    names = MIXTRAL_NAMES if model_type == "mixtral" else OTHER_NAMES
+    result = {}
+    for name, tensor in tensors.items():
+        if ".experts." not in name:
+            result[name.replace(".mlp.gate.", f".{names['block']}.gate.")] = tensor
+            continue
+        prefix = name.split(".mlp.")[0] + f".{names['block']}.experts"
+        for index, expert in enumerate(tensor):
+            if name.endswith("gate_up_proj"):
+                gate, up = expert.chunk(2)
+                result |= {f"{prefix}.{index}.{names['gate']}.weight": gate, f"{prefix}.{index}.{names['up']}.weight": up}
+            else:
+                result[f"{prefix}.{index}.{names['down']}.weight"] = expert
+    return {name: tensor.detach().clone().contiguous() for name, tensor in result.items()}
+
+
+def deepseek_balance(config, model, output, routed):
+    """Per sequence (or over the batch): E/k * sum of share of choices times mean score; summed over layers."""
+    total = 0.0
+    experts, chosen = config.n_routed_experts, config.num_experts_per_tok
+    for logits, _, indices in routed:
+        scores = logits.softmax(-1)
+        hits = torch.zeros_like(scores).scatter(1, indices, 1.0)
+        sequences = 2 if getattr(config, "seq_aux", True) else 1
+        share = hits.view(sequences, -1, experts).sum(1) * experts / (chosen * hits.shape[0] / sequences)
+        total = total + (share * scores.view(sequences, -1, experts).mean(1)).sum(1).mean()
+    return total * config.aux_loss_alpha
+
+
+def make(name, model_type, options, folder):
     torch.manual_seed(0)
-    model = kind(config).float().eval()
+    config = AutoConfig.for_model(model_type, **(BASE | options))
+    model = AutoModelForCausalLM.from_config(config, attn_implementation="eager").float().train()
+    model.config._experts_implementation = "eager"
     for parameter_name, parameter in model.named_parameters():
-        plain = "norm" in parameter_name and not name.startswith("gemma3")
-        # routers far from undecided: else rounding picks other experts
-        std = 1.0 if "gate.weight" in parameter_name else 0.2
-        torch.nn.init.normal_(parameter, mean=1.0 if plain else 0.0, std=std)
-        parameter.data = parameter.data.half().float()
-    ids = torch.randint(3, config.vocab_size, (1, 40))
-    with torch.no_grad():
-        logits = model(input_ids=ids).logits
-    with tempfile.TemporaryDirectory() as saved:
-        model.save_pretrained(saved)
-        text = (Path(saved) / "config.json").read_text()
-        with safe_open(f"{saved}/model.safetensors", "pt") as file:
-            tensors = {f"weight/{key}": file.get_tensor(key).half() for key in file.keys()}
-    tensors |= {"ids": ids, "logits": logits}
-    save_file({key: value.contiguous() for key, value in tensors.items()}, folder / f"gguf-{name}.safetensors",
-              {"config": json.dumps(json.loads(text))})
+        # wide enough that errors show: norms around one, biases and weights far from zero
+        mean = 1.0 if "norm" in parameter_name and model_type != "gemma3_text" else 0.0
+        torch.nn.init.normal_(parameter, mean=mean, std=0.2)
+    routed = []
+    for module_name, module in model.named_modules():
+        if module_name.endswith("mlp.gate"):
+            module.register_forward_hook(lambda _module, _inputs, output: routed.append(output))
+    ids = torch.randint(0, BASE["vocab_size"], (2, LENGTH))
+    extra = {"output_router_logits": True} if hasattr(config, "router_aux_loss_coef") else {}
+    output = model(input_ids=ids, use_cache=False, **extra)
+    rows = torch.tensor([3, 4, 17, 38, 46, 50, 63, 94])
+    targets = ids.reshape(-1)[rows + 1]
+    loss_weight = torch.linspace(0.05, 0.3, len(rows))
+    losses = torch.nn.functional.cross_entropy(output.logits.reshape(-1, BASE["vocab_size"])[rows], targets, reduction="none")
+    loss = (losses * loss_weight).sum()
+    if extra:
+        loss = loss + config.router_aux_loss_coef * output.aux_loss
+    elif routed:
+        loss = loss + deepseek_balance(config, model, output, routed)
+    loss.backward()
+    parameters = dict(model.named_parameters())
+    weights = checkpoint_names(model_type, parameters)
+    gradients = checkpoint_names(model_type, {n: p.grad for n, p in parameters.items()})
+    tensors = {f"weight/{n}": t for n, t in weights.items()} | {f"gradient/{n}": t for n, t in gradients.items()}
+    tensors |= {"ids": ids, "logits": output.logits.detach(), "rows": rows, "targets": targets, "loss_weight": loss_weight,
+                "loss": loss.detach().reshape(1)}
+    save_file({n: t.contiguous() for n, t in tensors.items()}, folder / f"{name}.safetensors",
+              {"config": json.dumps(config.to_dict())})
 
 
 if __name__ == "__main__":
-    for case, (case_config, case_kind) in CASES.items():
-        make(case, case_config, case_kind, Path(sys.argv[1]))
+    output_folder = Path(sys.argv[1])
+    for case, (case_type, case_options) in CASES.items():
+        make(case, case_type, case_options, output_folder)
