@@ -53,6 +53,20 @@ async function settled(expected: number): Promise<{ exchanges: number; seconds: 
   }
 }
 
+/** Milliseconds of processor time of a process with all its threads; NaN where the system does not tell. */
+function processorMs(pid: number | undefined): number {
+  try {
+    const [utime, stime] = readFileSync(`/proc/${pid}/stat`, 'utf8')
+      .split(') ')[1]
+      .split(' ')
+      .slice(11, 13)
+      .map(Number);
+    return (utime + stime) * 10;
+  } catch {
+    return Number.NaN;
+  }
+}
+
 const load = (url: string, rate: number, time = seconds) =>
   runLoad({ url, rate, seconds: time, streamEvery: STREAM_EVERY });
 const ms = (value: number) => value.toFixed(2);
@@ -76,12 +90,16 @@ await recorded(200, 3);
 // all three in turn, many times and briefly, so that what else the machine does hits all of them
 const ROUNDS = 8;
 const ways = { direct: [] as Measured[], bare: [] as Measured[], gateway: [] as Measured[] };
+const processes = { bare: proxy, gateway };
+const before = { bare: processorMs(proxy.pid), gateway: processorMs(gateway.pid) };
 for (let round = 0; round < ROUNDS; round++) {
   ways.direct.push(await load(direct, RATE));
   ways.bare.push(await load(bare, RATE));
   ways.gateway.push(await recorded(RATE));
 }
 const median = (values: number[]) => values.toSorted((a, b) => a - b)[values.length >> 1];
+const busy = (way: 'bare' | 'gateway') =>
+  (processorMs(processes[way].pid) - before[way]) / ways[way].reduce((sum, one) => sum + one.answered, 0);
 const least = (values: number[]) => Math.min(...values);
 const ofRounds = (way: keyof typeof ways, share: number, pick: (values: number[]) => number) =>
   pick(ways[way].map((one) => quantile(one.latencies, share)));
@@ -104,7 +122,8 @@ const rows = (Object.keys(ways) as (keyof typeof ways)[]).map((way) => {
       return [ms(own), way === 'direct' ? '' : ms(own - ofRounds('direct', share, pick))];
     }),
   );
-  return [way, ...cells, String(ways[way].reduce((sum, one) => sum + one.failed, 0))];
+  const processor = way === 'direct' ? '' : ms(busy(way));
+  return [way, ...cells, processor, String(ways[way].reduce((sum, one) => sum + one.failed, 0))];
 });
 console.log(
   `${formatTable([head, ...rows])}\n(medians of ${ROUNDS} rounds of ${seconds} s; bare: a proxy on Node that records nothing)\n`,
