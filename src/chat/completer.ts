@@ -24,6 +24,19 @@ export interface Completion {
   seconds: number;
 }
 
+/** A raw prompt and the texts it may go on with. */
+export interface LikelihoodRequest {
+  context: string;
+  continuations: string[];
+}
+
+/** Natural logarithm of a continuation's probability; `greedy`: each of its tokens was the likeliest. */
+export interface ContinuationLikelihood {
+  logprob: number;
+  tokens: number;
+  greedy: boolean;
+}
+
 export interface Completer {
   /** Model name as reported to callers. */
   readonly name: string;
@@ -31,5 +44,10 @@ export interface Completer {
   readonly concurrency: number;
   /** @throws CupelError for a conversation that does not fit the context */
   complete(request: CompletionRequest): Promise<Completion>;
+  /**
+   * Likelihoods of continuations of a raw prompt (no chat template), where the completer can tell. Context and continuation
+   * are tokenized together, as lm-evaluation-harness does. One request at a time.
+   */
+  loglikelihood?(request: LikelihoodRequest): Promise<ContinuationLikelihood[]>;
   close(): Promise<void>;
 }

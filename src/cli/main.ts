@@ -2,6 +2,7 @@
 import { Command } from 'commander';
 import { describeError } from '../base/errors.ts';
 import { VERSION } from '../base/version.ts';
+import { register as registerBench } from './bench.ts';
 import { register as registerCompress } from './compress.ts';
 import { register as registerCurate } from './curate.ts';
 import { register as registerDemo } from './demo.ts';
@@ -47,6 +48,7 @@ for (const register of [
   registerDistill,
   registerCompress,
   registerEvaluate,
+  registerBench,
   registerGate,
   registerVerify,
   registerServe,

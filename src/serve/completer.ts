@@ -1,5 +1,6 @@
 // A GGUF file as a Completer: what `evaluate` asks is answered by the code that serves.
-import type { Completer } from '../chat/completer.ts';
+import type { Completer, ContinuationLikelihood } from '../chat/completer.ts';
+import type { Engine } from './engine/engine.ts';
 import { type ModelOptions, openServedModel, type ServedModel } from './served-model.ts';
 
 /** @throws CupelError when the model cannot be loaded */
@@ -19,6 +20,27 @@ function completerOf({ name, engine, piecesOf, close }: ServedModel): Completer 
       const seconds = (performance.now() - started) / 1000;
       return { text, finishReason, promptTokens, cachedTokens, completionTokens, seconds };
     },
+    loglikelihood: ({ context, continuations }) => likelihoodsOf(engine, context, continuations),
     close,
   };
+}
+
+/**
+ * A continuation's tokens are those of the whole text beyond as many as the context has alone, with the spaces that end the
+ * context counted to it (lm-evaluation-harness, `_encode_pair`).
+ */
+async function likelihoodsOf(
+  engine: Engine,
+  context: string,
+  continuations: string[],
+): Promise<ContinuationLikelihood[]> {
+  const start = context.trimEnd();
+  const spaces = context.slice(start.length);
+  const encode = (text: string) =>
+    engine.call({ kind: 'tokenize', text, addSpecial: true, parseSpecial: true }) as Promise<number[]>;
+  const prompt = await encode(start);
+  const tokens = await Promise.all(
+    continuations.map(async (text) => (await encode(`${start}${spaces}${text}`)).slice(prompt.length)),
+  );
+  return engine.call({ kind: 'likelihoods', prompt, continuations: tokens });
 }

@@ -1,14 +1,16 @@
 // All scorers by name; the first that suits the expected answers is chosen.
 import { CupelError } from '../../base/errors.ts';
+import { choice } from './choice.ts';
 import { exact } from './exact.ts';
 import { json } from './json.ts';
 import { label } from './label.ts';
+import { numeric } from './numeric.ts';
 import type { Scorer } from './scorer.ts';
 
-export type ScorerName = 'json' | 'label' | 'exact';
+export type ScorerName = 'json' | 'label' | 'exact' | 'choice' | 'numeric';
 
 /** In the order in which they are tried. */
-export const scorers: { [N in ScorerName]: Scorer } = { json, label, exact };
+export const scorers: { [N in ScorerName]: Scorer } = { json, label, exact, choice, numeric };
 
 export function isScorerName(name: string): name is ScorerName {
   return Object.hasOwn(scorers, name);

@@ -14,6 +14,12 @@ export type ScoreAnswer = (prediction: string, expected: string) => Score;
 export interface ScorerOptions {
   /** JSON: 1 only if all fields are right, not the share of them. */
   requireAllFields: boolean;
+  /** choice: the options; without them all expected answers. */
+  choices?: readonly string[];
+  /** numeric: the greater of the two counts. */
+  tolerance?: { absolute: number; relative: number };
+  /** JSON: schema that an answer must keep to; else it scores 0. */
+  schema?: Record<string, unknown>;
 }
 
 export interface Scorer {

@@ -1,5 +1,6 @@
 // What the main thread and the engine's thread say to each other.
 import type { SamplingOptions } from '../llama/sampler.ts';
+import type { Likelihood } from './likelihood.ts';
 import type { TokenLogprob } from './logprobs.ts';
 
 /** A stretch of text without control tokens, or one control token by id (as src/chat/template.ts cuts a conversation). */
@@ -101,7 +102,8 @@ export type EngineCall =
   | { kind: 'embed'; inputs: number[][] }
   | { kind: 'loadAdapter'; name: string; path: string }
   | { kind: 'unloadAdapter'; name: string }
-  | { kind: 'logits'; tokens: number[] };
+  | { kind: 'logits'; tokens: number[] }
+  | { kind: 'likelihoods'; prompt: number[]; continuations: number[][] };
 
 export interface EngineCallResult {
   tokenize: number[];
@@ -113,6 +115,8 @@ export interface EngineCallResult {
   unloadAdapter: undefined;
   /** One row of logits for each token, [tokens, vocabulary]. */
   logits: Float32Array;
+  /** One for each continuation of the prompt. */
+  likelihoods: Likelihood[];
 }
 
 export type EngineEvent =

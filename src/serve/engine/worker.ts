@@ -12,6 +12,7 @@ import { Adapters } from './adapters.ts';
 import { Embedder } from './embedder.ts';
 import { Generation } from './generation.ts';
 import { LabelWalk } from './labels.ts';
+import { type Likelihood, likelihoods } from './likelihood.ts';
 import type {
   EngineCall,
   EngineEvent,
@@ -175,6 +176,7 @@ class EngineThread {
     if (call.kind === 'embed') return call.inputs.map((tokens) => this.embed(tokens));
     if (call.kind === 'loadAdapter') return this.adapters.load(call.name, call.path);
     if (call.kind === 'unloadAdapter') return this.unloadAdapter(call.name);
+    if (call.kind === 'likelihoods') return this.likelihoods(call.prompt, call.continuations);
     return this.logits(call.tokens);
   }
 
@@ -205,6 +207,20 @@ class EngineThread {
     }
     this.scheduler.clearAll();
     return rows;
+  }
+
+  /** Only while nothing else runs. */
+  private likelihoods(prompt: number[], continuations: number[][]): Likelihood[] {
+    if (!this.scheduler.idle) throw new CupelError('the engine is busy');
+    const longest = prompt.length + Math.max(0, ...continuations.map((tokens) => tokens.length));
+    if (prompt.length === 0) throw new Refused('context_length_exceeded', 'the prompt is empty');
+    if (longest > this.context.contextTokens) {
+      const message = `the prompt and its continuation have ${longest} tokens; the context holds ${this.context.contextTokens}`;
+      throw new Refused('context_length_exceeded', message);
+    }
+    this.scheduler.clearAll();
+    const { context, batch, outputs } = this;
+    return likelihoods({ context, batch, outputs, vocabSize: this.model.vocabSize }, prompt, continuations);
   }
 
   private attempt(id: number, work: () => void): void {

@@ -1,0 +1,72 @@
+// A benchmark task as data: which files, how an item reads, what is right, how it is scored. The files lie in data/.
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { z } from 'zod';
+import { CupelError } from '../../base/errors.ts';
+
+const Names = z.array(z.string()).min(1);
+
+export const Task = z.strictObject({
+  name: z.string(),
+  /** Raise when the same data give other scores. */
+  version: z.number().int().positive(),
+  source: z.string(),
+  language: z.enum(['en', 'zh']),
+  /** Where each split lies below the data folder; `*` stands for any part of a name and becomes `subject`. The first that is there counts. */
+  files: z.strictObject({ test: Names, fewShot: Names.optional() }),
+  /** Names for the columns of files without a header. */
+  columns: z.array(z.string()).optional(),
+  /** Text with `{{field}}`, `{{field.0}}`, `{{one|or.another}}`; or the field with the conversation. */
+  prompt: z.string().optional(),
+  messages: z.string().optional(),
+  description: z.string().default(''),
+  output: z.enum(['multiple-choice', 'generate']),
+  /** Continuations to choose from; or the field with them. */
+  choices: z.union([z.array(z.string()), z.string()]).optional(),
+  target: z.string(),
+  /** Part of the target that counts: the first group. */
+  targetPattern: z.string().optional(),
+  /** Rendered target -> its name in answers. */
+  targetNames: z.record(z.string(), z.string()).optional(),
+  /** Between prompt and continuation. */
+  delimiter: z.string().default(' '),
+  /** First pattern that matches the answer; its first group, or the whole match, is scored. `last`: of all its matches. */
+  extract: z.array(z.strictObject({ pattern: z.string(), last: z.boolean().default(false) })).default([]),
+  scorer: z.string().default('exact'),
+  /** For the scorer `choice`: what else could have been answered. */
+  options: z.array(z.string()).optional(),
+  metric: z.enum(['accuracy', 'accuracyNormalised', 'mean']).default('mean'),
+  stop: z.array(z.string()).default([]),
+  maxTokens: z.number().int().positive().default(64),
+  fewShot: z.strictObject({ count: z.number().int().nonnegative(), separator: z.string() }).optional(),
+});
+export type Task = z.infer<typeof Task>;
+
+// data stays in src/, also when the built code runs from dist/
+const FOLDER = new URL('../../../src/evaluate/tasks/data/', import.meta.url);
+
+export function taskNames(): string[] {
+  return readdirSync(FOLDER)
+    .filter((name) => name.endsWith('.json'))
+    .map((name) => name.slice(0, -5));
+}
+
+/** A task that comes with Cupel, by name, or a task file. @throws CupelError when there is none, or it is not well formed */
+export function readTask(nameOrFile: string): Task {
+  const own = new URL(`${nameOrFile}.json`, FOLDER);
+  const known = /^[\w-]+$/.test(nameOrFile) && existsSync(own);
+  if (!known && !existsSync(nameOrFile)) {
+    throw new CupelError(`there is no task "${nameOrFile}"`, {
+      remedy: `choose one of ${taskNames().join(', ')}, or give a task file`,
+      exitCode: 2,
+    });
+  }
+  try {
+    return Task.parse(JSON.parse(readFileSync(known ? own : nameOrFile, 'utf8')));
+  } catch (cause) {
+    throw new CupelError(`not a task: ${(cause as Error).message}`, {
+      place: { file: nameOrFile },
+      exitCode: 2,
+      cause,
+    });
+  }
+}
