@@ -59,10 +59,14 @@ function globals(now: Date): Record<string, unknown> {
   };
 }
 
+/** A template comes with a file from somewhere: it may not fill the memory. */
+const LONGEST_RANGE = 100_000;
+
 /** Python's `range`. */
 function range(first: number, end?: number, step = 1): number[] {
   const [from, to] = end === undefined || end === null ? [0, first] : [first, end];
   if (step === 0) throw new Error('range() needs a step other than 0');
+  if (Math.abs(to - from) > LONGEST_RANGE) throw new Error('range() is absurdly long');
   const numbers: number[] = [];
   for (let at = from; step > 0 ? at < to : at > to; at += step) numbers.push(at);
   return numbers;

@@ -147,7 +147,8 @@ function registerConvert(models: Command): void {
         const job = { weights, onTensor, signal };
         const facts = isGguf(to)
           ? { ...writeGgufModel(to, model, { ...job, type: options.type }), modelfile: writeModelfile(to, model) }
-          : writeHuggingFaceFolder(to, model, { ...job, dtype: dtypeOf(options.type) });
+          : void writeHuggingFaceFolder(to, model, { ...job, dtype: dtypeOf(options.type) });
+        for (const note of facts?.notes ?? []) process.stderr.write(`note: ${note}\n`);
         print(options.json ?? false, { path: to, type: options.type, ...facts }, () => to);
       }),
     );

@@ -27,6 +27,8 @@ export interface CompressRun {
 export interface CompressFacts extends Record<string, unknown> {
   parameters: number;
   files: { type: string; name: string; bytes: number; relativeError: number }[];
+  /** What llama.cpp will compute otherwise than the original model. */
+  notes: string[];
 }
 
 /**
@@ -40,17 +42,18 @@ export async function compress(run: CompressRun): Promise<CompressFacts> {
   const weights = run.adapter === undefined ? base.weights : mergeAdapter(base.weights, readPeft(run.adapter));
   const files: CompressFacts['files'] = [];
   let parameters = 0;
+  let notes: string[] = [];
   for (const [index, type] of types.entries()) {
     run.signal?.throwIfAborted();
     const name = `${stemOf(base.path)}-${type}.gguf`;
     const path = join(folder, name);
     const written = writeGgufModel(path, base, { type, weights, signal: run.signal });
     writeModelfile(path, base);
-    parameters = written.parameters;
+    ({ parameters, notes } = written);
     files.push({ type, name, bytes: statSync(path).size, relativeError: written.relativeError });
     (run.progress ?? silent)({ stage: 'compress', done: index + 1, total: types.length, unit: 'files', message: name });
   }
-  return { parameters, files };
+  return { parameters, files, notes };
 }
 
 /** `SmolLM2-135M-Instruct` of `SmolLM2-135M-Instruct.Q4_1.gguf`: the old type would be wrong in the new name. */

@@ -2,7 +2,7 @@
 import type { Checkpoint } from '../formats/checkpoint.ts';
 import { dequantize } from '../formats/dequantize.ts';
 import type { GgmlTypeName } from '../formats/ggml-types.ts';
-import { ggufMetadata, ggufTensors } from '../formats/gguf-model.ts';
+import { ggufMetadata, ggufNotes, ggufTensors } from '../formats/gguf-model.ts';
 import { writeGguf } from '../formats/gguf-write.ts';
 import { quantize } from '../formats/quantize.ts';
 import type { WeightSource } from '../formats/weights.ts';
@@ -22,6 +22,8 @@ export interface WrittenModel {
   parameters: number;
   /** ||written - exact|| / ||exact|| over all matrices. */
   relativeError: number;
+  /** What llama.cpp will compute otherwise than the original model. */
+  notes: string[];
 }
 
 /** @throws CupelError for an unknown type, a model that GGUF has no place for, a full disk */
@@ -46,7 +48,7 @@ export function writeGgufModel(path: string, model: Checkpoint, options: WriteOp
   });
   writeGguf(path, metadata, tensors);
   const parameters = parts.reduce((sum, { shape }) => sum + shape.reduce((a, b) => a * b, 1), 0);
-  return { parameters, relativeError: error.value };
+  return { parameters, relativeError: error.value, notes: ggufNotes(model) };
 }
 
 class RelativeError {

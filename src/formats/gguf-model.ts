@@ -39,6 +39,11 @@ export function ggufTensors(model: Checkpoint, weights: WeightSource): GgufPart[
   return [...parts, ...others];
 }
 
+/** What llama.cpp will compute otherwise than the original model. */
+export function ggufNotes(model: Checkpoint): string[] {
+  return familyOf(model).notes?.(model.config) ?? [];
+}
+
 function familyOf(model: Checkpoint): GgufFamily {
   if (!model.gguf) return familyOfModelType(String(model.config.model_type));
   return familyOfArchitecture(required(stringAt(model.gguf.metadata, 'general.architecture'), 'general.architecture'));

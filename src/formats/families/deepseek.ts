@@ -30,6 +30,10 @@ export const deepseek2: GgufFamily = {
   configFromGguf,
   metadataFromConfig,
   tensors,
+  notes: (config) =>
+    isGrouped(config)
+      ? ['llama.cpp ranks groups of experts by their two best, DeepSeek-V2 by the best: some tokens meet other experts']
+      : [],
 };
 
 function configFromGguf(gguf: Gguf): ConfigJson {

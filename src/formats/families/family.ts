@@ -60,4 +60,6 @@ export interface GgufFamily {
   /** Keys under the architecture's prefix, e.g. `llama.block_count`. @throws CupelError naming the field */
   metadataFromConfig(config: ConfigJson): MetadataEntries;
   tensors(config: ConfigJson): TensorMap;
+  /** What llama.cpp computes otherwise than the original, in a sentence each; nothing for most. */
+  notes?(config: ConfigJson): string[];
 }
