@@ -151,6 +151,12 @@ export class Builder {
   /** -log softmax(logits)[target] for each row of logits [A,V] with targets [A]. */
   crossEntropy = (logits: Value, targets: Value) => this.emit('crossEntropy', [logits, targets], NONE)[0];
 
+  /** `crossEntropy` of hidden [A,D] @ table [V,D]^T, `part` words at a time: its loss [A] and the largest log probabilities [A]. */
+  linearCrossEntropy = (hidden: Value, table: Value, targets: Value, part: number, softCap: number | null = null) => {
+    const [loss, , best] = this.emit('linearCrossEntropy', [hidden, table, targets], { part, softCap });
+    return { loss, best };
+  };
+
   #one<K extends OpName>(op: K, inputs: readonly Value[], attributes: OpAttributes[K]): Value {
     return this.emit(op, inputs, attributes)[0];
   }

@@ -91,6 +91,13 @@ export interface OpAttributes {
   /** (logits [A,V], targets [A]): negative log likelihood [A], log probabilities [A,V] */
   crossEntropy: None;
   crossEntropyGradient: None;
+  /**
+   * (hidden [A,D], table [V,D], targets [A]): negative log likelihood, log of the sum of powers, and the largest log probability,
+   * each [A], of the logits hidden @ table^T (capped: cap * tanh(x / cap)), `part` words at a time
+   */
+  linearCrossEntropy: { readonly part: number; readonly softCap: number | null };
+  /** (hidden, table, targets, log of the sum [A], dLoss [A]): the gradient of hidden and, with `table`, of the table */
+  linearCrossEntropyGradient: { readonly part: number; readonly softCap: number | null; readonly table: boolean };
 }
 
 export type OpName = keyof OpAttributes;

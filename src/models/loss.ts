@@ -18,6 +18,31 @@ export function logitsOf<C extends ModelConfig>(
   return softCap === null ? logits : b.scale(b.tanh(b.scale(logits, 1 / softCap)), softCap);
 }
 
+/** A vocabulary of more words than this meets the hidden states in parts. */
+const WHOLE_VOCABULARY = 65_536;
+const PART = 16_384;
+
+/**
+ * Negative log likelihoods [A] of targets [A] for hidden states [A,D], and the largest log probabilities [A]; with a vocabulary
+ * beyond 65,536 words no array of positions times vocabulary is ever made.
+ */
+export function tokenLoss<C extends ModelConfig>(
+  b: Builder,
+  family: ModelFamily<C>,
+  config: C,
+  weights: Weights,
+  hidden_AD: Value,
+  targets: Value,
+): { readonly loss: Value; readonly best: Value } {
+  const { vocabularySize: V, hiddenSize: D } = config;
+  if (V > WHOLE_VOCABULARY) {
+    const { weight, softCap } = family.head(config);
+    return b.linearCrossEntropy(hidden_AD, weights.weight(weight, [V, D]), targets, PART, softCap);
+  }
+  const [loss, logp] = b.emit('crossEntropy', [logitsOf(b, family, config, weights, hidden_AD), targets], {});
+  return { loss, best: b.reduceMax(logp, [-1]) };
+}
+
 /** Where loss is taken: all [A]; `rows` are places in the batch read row by row (b * S + s). */
 export interface LossInputs {
   readonly rows: Value;
@@ -45,8 +70,8 @@ export function languageLoss<C extends ModelConfig>(
   where: LossInputs,
 ): Value {
   const hidden_AD = b.gather(flatten(b, hidden_BSD), where.rows);
-  const logits = logitsOf(b, family, config, weights, hidden_AD);
-  return b.reduceSum(b.mul(b.crossEntropy(logits, where.targets), where.weights), [0]);
+  const { loss } = tokenLoss(b, family, config, weights, hidden_AD, where.targets);
+  return b.reduceSum(b.mul(loss, where.weights), [0]);
 }
 
 /** Declares the inputs `ids`, `positions` and `segments`, int64 [B,S]; sizes default to symbols. */

@@ -87,6 +87,7 @@ const WITHOUT_GRADIENT = [
     'geluTanhGradient',
     'iota',
     'lessOrEqual',
+    'linearCrossEntropyGradient',
     'not',
     'or',
   ],

@@ -244,6 +244,31 @@ export const CASES: { readonly [K in OpName]: readonly OpCase[] } = {
       build: (g, { logits, targets }) => one(g.crossEntropy(logits, targets)),
     },
   ],
+  // parts of 4, 4 and 3 words
+  linearCrossEntropy: [
+    {
+      inputs: { h: normal(6, 5), table: normal(11, 5), targets: below(11, 6) },
+      build: (g, { h, table, targets }) => one(g.linearCrossEntropy(h, table, targets, 4).loss),
+    },
+    {
+      inputs: { h: normal(6, 5), table: normal(11, 5), targets: below(11, 6) },
+      build: (g, { h, table, targets }) => one(g.linearCrossEntropy(h, table, targets, 4, 1.5).loss),
+    },
+  ],
+  linearCrossEntropyGradient: [
+    {
+      inputs: {
+        ...{ h: normal(6, 5), table: normal(11, 5), targets: below(11, 6) },
+        ...{ total: positive(6), dLoss: normal(6) },
+      },
+      build: (g, { h, table, targets, total, dLoss }) => [
+        ...g.emit('linearCrossEntropyGradient', [h, table, targets, total, dLoss], {
+          ...{ part: 4, softCap: 2, table: true },
+        }),
+        ...g.emit('linearCrossEntropy', [h, table, targets], { part: 4, softCap: null }),
+      ],
+    },
+  ],
   crossEntropyGradient: [
     {
       inputs: { logp: normal(4, 5), targets: below(5, 4), dLoss: normal(4) },

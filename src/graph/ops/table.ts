@@ -8,6 +8,7 @@ import { abs, add, div, exp, mul, offset, scale, sigmoid, sub, tanh } from './el
 import { dispatch, partition, topMask, unite } from './experts.ts';
 import { expandLike, iota, zerosLike } from './fill.ts';
 import { int8MatMul } from './int8.ts';
+import { linearCrossEntropy, linearCrossEntropyGradient } from './linear-cross-entropy.ts';
 import { and, cast, equal, lessOrEqual, not, or, where } from './logic.ts';
 import { matmul } from './matmul.ts';
 import { rmsNorm, rmsNormGradient } from './norm.ts';
@@ -37,6 +38,8 @@ export const OPS: OpTable = {
   int8MatMul,
   iota,
   lessOrEqual,
+  linearCrossEntropy,
+  linearCrossEntropyGradient,
   matmul,
   mul,
   not,
