@@ -1,4 +1,5 @@
 // Scorer "json": structured answers compared field by field.
+import { z } from 'zod';
 import { canonicalJson } from '../../base/hash.ts';
 import { normalise, type Score, type Scorer } from './scorer.ts';
 
@@ -7,11 +8,18 @@ type Fields = Map<string, unknown>;
 export const json: Scorer = {
   description: 'the share of JSON fields that are right, over all fields of either answer',
   suits: (expected) => expected.filter((text) => isStructured(parseAnswer(text))).length >= 0.9 * expected.length,
-  prepare: (_expected, options) => (prediction, expected) => {
-    const wanted = parseAnswer(expected);
-    if (!isStructured(wanted)) return { score: normalise(prediction) === normalise(expected) ? 1 : 0 };
-    const score = compare(parseAnswer(prediction), wanted);
-    return options.requireAllFields ? { ...score, score: score.score === 1 ? 1 : 0 } : score;
+  prepare: (_expected, options) => {
+    // `fromJSONSchema` knows draft 2020-12, draft 7 and draft 4
+    const schema = options.schema && z.fromJSONSchema(options.schema);
+    return (prediction, expected) => {
+      const wanted = parseAnswer(expected);
+      if (!isStructured(wanted)) return { score: normalise(prediction) === normalise(expected) ? 1 : 0 };
+      const given = parseAnswer(prediction);
+      const score = compare(given, wanted);
+      // what breaks the schema breaks the caller's program, however many fields are right
+      if (schema && !schema.safeParse(given).success) return { ...score, score: 0 };
+      return options.requireAllFields ? { ...score, score: score.score === 1 ? 1 : 0 } : score;
+    };
   },
 };
 

@@ -1,0 +1,56 @@
+// Any OpenAI-compatible endpoint as a Completer: a judge, or a teacher that is asked afresh.
+import { CupelError } from '../base/errors.ts';
+import type { Completer } from '../chat/completer.ts';
+
+export interface RemoteOptions {
+  /** E.g. `https://api.openai.com/v1`. */
+  baseUrl: string;
+  model: string;
+  apiKey?: string;
+  concurrency?: number;
+}
+
+/** @throws (from `complete`) CupelError when the endpoint answers with an error, after three attempts where that may help */
+export function remoteCompleter({ baseUrl, model, apiKey, concurrency = 4 }: RemoteOptions): Completer {
+  const url = `${baseUrl.replace(/\/+$/, '')}/chat/completions`;
+  return {
+    name: model,
+    concurrency,
+    complete: async ({ messages, tools, maxTokens, temperature = 0, seed, stop, signal }) => {
+      const started = performance.now();
+      const body = JSON.stringify({ model, messages, tools, max_tokens: maxTokens, temperature, seed, stop });
+      const headers = { 'content-type': 'application/json', ...(apiKey ? { authorization: `Bearer ${apiKey}` } : {}) };
+      const answer = await post(url, { method: 'POST', headers, body, signal });
+      const [choice] = answer.choices ?? [];
+      if (!choice) throw new CupelError('the endpoint answered without a choice', { place: { file: url } });
+      return {
+        text: choice.message?.content ?? '',
+        finishReason: choice.finish_reason === 'length' ? 'length' : 'stop',
+        promptTokens: answer.usage?.prompt_tokens ?? 0,
+        completionTokens: answer.usage?.completion_tokens ?? 0,
+        seconds: (performance.now() - started) / 1000,
+      };
+    },
+    close: async () => {},
+  };
+}
+
+interface ChatAnswer {
+  choices?: { message?: { content?: string | null }; finish_reason?: string }[];
+  usage?: { prompt_tokens?: number; completion_tokens?: number };
+}
+
+async function post(url: string, init: RequestInit): Promise<ChatAnswer> {
+  for (let attempt = 1; ; attempt++) {
+    const response = await fetch(url, init);
+    if (response.ok) return (await response.json()) as ChatAnswer;
+    const text = (await response.text()).slice(0, 300);
+    if (attempt === 3 || (response.status < 500 && response.status !== 429)) {
+      throw new CupelError(`the endpoint answered ${response.status}: ${text}`, {
+        place: { file: url },
+        remedy: 'check the address, the model name and the key',
+      });
+    }
+    await new Promise((done) => setTimeout(done, 250 * 2 ** attempt));
+  }
+}
