@@ -3,8 +3,8 @@ import { Builder } from '../graph/builder.ts';
 import { gradients } from '../graph/gradient.ts';
 import type { Graph, Value } from '../graph/node.ts';
 import { int64, type Tensor } from '../graph/tensor.ts';
-import { logitsOf } from '../models/loss.ts';
-import type { ModelConfig, ModelFamily, ModelInputs, PackLayout, WeightSource } from '../models/model.ts';
+import { tokenLoss } from '../models/loss.ts';
+import type { ModelConfig, ModelFamily, ModelInputs, PackLayout, Routing, WeightSource } from '../models/model.ts';
 import { frozenWeights, type Precision } from './frozen.ts';
 import { type LoraLayout, loraValues } from './lora.ts';
 import type { Batch } from './packing.ts';
@@ -28,15 +28,18 @@ interface Parts {
   readonly theta: Value;
   /** [A] */
   readonly nll: Value;
-  /** [A,V] */
-  readonly logProbabilities: Value;
+  /** The largest log probability at each position, [A]. */
+  readonly best: Value;
+  /** Models with experts: the loss that keeps them evenly used. */
+  readonly balance: Value | null;
 }
 
 /** Inputs of `feeds` and theta; outputs `loss` (a scalar) and `gradient` (of theta). */
 export function stepGraph(options: GraphOptions): Graph {
-  const { b, theta, nll } = forward(options);
+  const { b, theta, nll, balance } = forward(options);
   const weights = b.input('weights', 'float32', ['A']);
-  const loss = b.reduceSum(b.mul(nll, weights), [0]);
+  const own = b.reduceSum(b.mul(nll, weights), [0]);
+  const loss = balance ? b.add(own, balance) : own;
   const [gradient] = gradients(b, loss, [theta]);
   b.output('loss', loss);
   b.output('gradient', gradient);
@@ -45,9 +48,9 @@ export function stepGraph(options: GraphOptions): Graph {
 
 /** Inputs as `stepGraph` but for `weights`; outputs `nll` [A] and `best` [A], the largest log probability at each position. */
 export function validationGraph(options: GraphOptions): Graph {
-  const { b, nll, logProbabilities } = forward(options);
+  const { b, nll, best } = forward(options);
   b.output('nll', nll);
-  b.output('best', b.reduceMax(logProbabilities, [-1]));
+  b.output('best', best);
   return b.graph();
 }
 
@@ -65,11 +68,12 @@ function forward({ base, shape, lora, precision }: GraphOptions): Parts {
   const targets = b.input('targets', 'int64', ['A']);
   const scale = lora.options.alpha / lora.options.rank;
   const weights = frozenWeights(b, base.weights, precision, { values: loraValues(b, theta, lora), scale });
-  const hidden = base.family.forward(b, base.config, inputs, weights);
+  const routings: Routing[] = [];
+  const hidden = base.family.forward(b, base.config, inputs, weights, routings);
   const answers = b.gather(b.reshape(hidden, [tokens, base.config.hiddenSize]), lossAt);
-  const logits = logitsOf(b, base.family, base.config, weights, answers);
-  const [nll, logProbabilities] = b.emit('crossEntropy', [logits, targets], {});
-  return { b, theta, nll, logProbabilities };
+  const { loss: nll, best } = tokenLoss(b, base.family, base.config, weights, answers, targets);
+  const balance = base.family.balance?.(b, base.config, routings, inputs) ?? null;
+  return { b, theta, nll, best, balance };
 }
 
 /** The tensors of a batch, by the names of the inputs. */
