@@ -3,7 +3,11 @@ import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { type Artifact, listArtifacts, openArtifact } from '../artifacts/store.ts';
 import { CupelError } from '../base/errors.ts';
+import { hashJson } from '../base/hash.ts';
+import { readTraffic } from '../report/break-even.ts';
+import { parseCurrency } from '../report/currency.ts';
 import type { LedgerOptions } from '../report/ledger.ts';
+import { parseMachine } from '../report/machine.ts';
 import { parseTeacherPrice } from '../report/prices.ts';
 import { REPORT_VERSION, type ReportFacts, type ReportOptions, report } from '../report/report.ts';
 import { numberOption } from './numbers.ts';
@@ -15,11 +19,25 @@ export interface ReportChoices {
   machineHour?: number;
   teacherModel?: string;
   teacherPrice?: string;
+  machine?: string;
+  watts?: number;
+  traffic?: string;
+  currency?: string;
 }
 
 export function reportOptions(command: Command): Command {
   return command
     .option('--machine-hour <usd>', 'what an hour of the machine costs that trains and serves', numberOption(0))
+    .option(
+      '--machine <name@price/h>',
+      'what if it were served there, e.g. a100-80g@1.2/h, or desk@2400/36mo for one bought',
+    )
+    .option('--watts <n>', 'power that the machine draws under load', numberOption(0))
+    .option(
+      '--traffic <file>',
+      'dated traffic (CSV date,requests or JSON lines with `created`) for the date of break-even',
+    )
+    .option('--currency <code>', 'show money in CNY, EUR, …, or at your rate: CNY=7.1')
     .option('--teacher-model <name>', 'who the teacher was, where the rows do not say')
     .option('--teacher-price <in,out>', 'USD per million input and output tokens, e.g. 2.5,10');
 }
@@ -28,6 +46,9 @@ export function reportOptions(command: Command): Command {
 export function ledgerOptions(choices: ReportChoices): LedgerOptions {
   return {
     ...(choices.machineHour === undefined ? {} : { machineHour: choices.machineHour }),
+    ...(choices.machine ? { machine: parseMachine(choices.machine) } : {}),
+    ...(choices.watts === undefined ? {} : { watts: choices.watts }),
+    ...(choices.traffic ? { traffic: readTraffic(resolve(choices.traffic)) } : {}),
     ...(choices.teacherModel ? { teacherModel: choices.teacherModel } : {}),
     ...(choices.teacherPrice ? { teacherPrice: parseTeacherPrice(choices.teacherPrice) } : {}),
   };
@@ -38,33 +59,78 @@ export async function runReport(
   artifacts: Artifact[],
   choices: ReportChoices,
 ): Promise<MadeArtifact> {
-  const options: Partial<ReportOptions> = ledgerOptions(choices);
-  const inputs = Object.fromEntries(artifacts.map(({ manifest }) => [manifest.stage, manifest.key]));
+  const currency = choices.currency ? { currency: parseCurrency(choices.currency) } : {};
+  const options: Partial<ReportOptions> = { ...ledgerOptions(choices), ...currency };
+  const others = otherEvaluations(session.workspace, artifacts);
+  const inputs = {
+    ...Object.fromEntries(artifacts.map(({ manifest }) => [manifest.stage, manifest.key])),
+    ...(others.length > 0 ? { others: hashJson(others.map(({ manifest }) => manifest.key)) } : {}),
+  };
   return stage(session, 'report', REPORT_VERSION, inputs, { ...options }, (folder) =>
-    report({ artifacts, options, folder }),
+    report({ artifacts, others, options, folder }),
+  );
+}
+
+/** Evaluations of other models on the same dataset, for the quality-cost plane. */
+function otherEvaluations(workspace: string, artifacts: readonly Artifact[]): Artifact[] {
+  const main = artifacts.findLast(({ manifest }) => manifest.stage === 'evaluate');
+  return listArtifacts(workspace).filter(
+    ({ manifest }) =>
+      manifest.stage === 'evaluate' &&
+      manifest.key !== main?.manifest.key &&
+      manifest.inputs.dataset === main?.manifest.inputs.dataset,
   );
 }
 
 /** The table of verdict, quality and cost that a run ends with. */
 export function describeReport(artifact: MadeArtifact): string {
-  const { verdict, reasons, quality, cost } = artifact.manifest.facts as unknown as ReportFacts;
+  const facts = artifact.manifest.facts as unknown as ReportFacts;
+  const { verdict, reasons, quality, cost } = facts;
+  const money = (usd: number | null | undefined) => (usd == null ? '-' : (usd * facts.currency.perUsd).toPrecision(3));
+  const { code, source, asOf } = facts.currency;
   const table =
     quality &&
     cost &&
     formatTable([
-      ['', 'quality', 'USD per 1,000 requests'],
-      ['student', quality.student.toFixed(3), cost.studentPer1k.toPrecision(3)],
-      ['teacher', quality.teacher.toFixed(3), cost.teacherPer1k.toPrecision(3)],
+      ['', 'quality', `${code} per 1,000 requests`, `${code} per 1,000 correct`],
+      ['student', quality.student.toFixed(3), money(cost.studentPer1k), money(facts.perCorrect?.student)],
+      ['teacher', quality.teacher.toFixed(3), money(cost.teacherPer1k), money(facts.perCorrect?.teacher)],
       ['ratio', quality.ratio.toFixed(3), `${(100 * cost.share).toPrecision(2)}%`],
       [`at least, 95% sure (${quality.n} items)`, quality.lower95.toFixed(3)],
     ]);
   return [
     ...(table ? [table, ''] : []),
+    ...(facts.plane.length > 2 ? [describePlane(facts.plane, money, code), ''] : []),
+    ...(source
+      ? [`${code} at ${facts.currency.perUsd} to the dollar (${[source, asOf].filter(Boolean).join(', ')})`]
+      : []),
+    ...(facts.breakEven ? [describeBreakEven(facts.breakEven)] : []),
+    ...(facts.energy
+      ? [`energy at ${facts.energy.watts} W: ${facts.energy.kwhPer1k.toPrecision(2)} kWh per 1,000 requests`]
+      : []),
     `verdict: ${verdict}`,
     ...reasons.map((reason) => `  - ${reason}`),
     '',
     `report: ${fileOf(artifact, 'report.html')}`,
   ].join('\n');
+}
+
+/** The quality-cost plane as a table, the cheapest first. */
+function describePlane(plane: ReportFacts['plane'], money: (usd: number) => string, code: string): string {
+  return formatTable([
+    ['on the same test', 'quality', '95% interval', `${code} per 1,000`],
+    ...plane.map(({ name, quality, lower, upper, usdPer1k }) => [
+      name,
+      quality.toFixed(3),
+      `${lower.toFixed(3)} to ${upper.toFixed(3)}`,
+      money(usdPer1k),
+    ]),
+  ]);
+}
+
+function describeBreakEven({ date, earliest, latest, days, growth }: NonNullable<ReportFacts['breakEven']>): string {
+  const between = `95%: ${earliest ?? 'not in ten years'} to ${latest ?? 'not in ten years'}`;
+  return `break-even: ${date ?? 'not in ten years'} (${between}; ${days} days of traffic, ${(100 * growth).toFixed(1)}% a month)`;
 }
 
 /** The artifacts that led to an evaluation: found in the workspace by the keys in its manifests. */

@@ -1,6 +1,8 @@
 // The cost ledger: what was spent to make the student, and what 1,000 requests cost with it and with its teacher.
 import type { Artifact } from '../artifacts/store.ts';
+import { type BreakEven, breakEven, type Day } from './break-even.ts';
 import type { Evaluated } from './evaluated.ts';
+import type { MachineChoice } from './machine.ts';
 import { type MachinePrice, machinePrice, priceOf, type TokenPrice } from './prices.ts';
 
 /** Share of the teacher's cost below which the student counts as cheap. */
@@ -10,6 +12,12 @@ const HOURS_PER_MONTH = 730;
 export interface LedgerOptions {
   /** USD for an hour of the machine that trains and serves; without it a default by cores. */
   machineHour?: number;
+  /** A machine with its price; wins over `machineHour`. */
+  machine?: MachineChoice;
+  /** Drawn by the machine under load, as stated. */
+  watts?: number;
+  /** The teacher's requests by day, for the date of break-even. */
+  traffic?: readonly Day[];
   /** Who the teacher was, where the rows do not say, or say it wrong. */
   teacherModel?: string;
   /** USD per million tokens; overrides the price table. */
@@ -40,8 +48,14 @@ export interface Ledger {
   spent: Spent[];
   spentUsd: number;
   /** Again and again: serving at the measured speed, with the machine fully used. */
-  student: { requestsPerSecond: number; usdPer1k: number };
-  teacher: { usdPer1k: number; models: TeacherCost[]; assumed: boolean; estimated: boolean };
+  student: { requestsPerSecond: number; usdPer1k: number; usdPer1kCorrect: number | null };
+  teacher: {
+    usdPer1k: number;
+    usdPer1kCorrect: number | null;
+    models: TeacherCost[];
+    assumed: boolean;
+    estimated: boolean;
+  };
   /** student / teacher. */
   share: number;
   /** What a machine that runs all month asks for. */
@@ -55,6 +69,10 @@ export interface Ledger {
   };
   /** Requests after which the money for making the student has come back, the machine fully used; null: never. */
   requestsToRepay: number | null;
+  /** At the power stated: kWh to make the student, and for 1,000 requests; null where nobody stated it. */
+  energy: { watts: number; spentKwh: number; kwhPer1k: number } | null;
+  /** From the traffic's trend, the machine running day and night; null without traffic. */
+  breakEven: BreakEven | null;
 }
 
 /** USD per 1,000 requests of a machine at `usdPerHour` that answers so many a second. */
@@ -74,15 +92,18 @@ export function tokensUsd(
 /** The ledger of what manifests say; undefined before there is an evaluation. */
 export function makeLedger(artifacts: readonly Artifact[], evaluated: Evaluated, options: LedgerOptions): Ledger {
   const cores = artifacts.at(-1)?.manifest.machine.cores ?? 2;
-  const machine = machinePrice(options.machineHour, cores);
+  const machine = options.machine ?? machinePrice(options.machineHour, cores);
+  const speed = options.machine?.speed ?? 1;
+  // what was made was made at the measured speed; only serving is asked "what if"
+  const made = options.machine ? machinePrice(options.machineHour, cores) : machine;
   const spent = artifacts.map(({ manifest: { stage, seconds } }) => ({
     stage,
     seconds,
-    usd: (seconds / 3600) * machine.usdPerHour,
+    usd: (seconds / 3600) * made.usdPerHour,
   }));
   const spentUsd = spent.reduce((sum, entry) => sum + entry.usd, 0);
   const teacher = teacherCost(evaluated, options);
-  const { requestsPerSecond } = evaluated.speed;
+  const requestsPerSecond = evaluated.speed.requestsPerSecond * speed;
   const usdPer1k = servingPer1k(machine.usdPerHour, requestsPerSecond);
   const usdPerMonth = machine.usdPerHour * HOURS_PER_MONTH;
   const saved = (teacher.usdPer1k - usdPer1k) / 1000;
@@ -91,8 +112,8 @@ export function makeLedger(artifacts: readonly Artifact[], evaluated: Evaluated,
     machine,
     spent,
     spentUsd,
-    student: { requestsPerSecond, usdPer1k },
-    teacher,
+    student: { requestsPerSecond, usdPer1k, usdPer1kCorrect: perCorrect(usdPer1k, evaluated.quality.student) },
+    teacher: { ...teacher, usdPer1kCorrect: perCorrect(teacher.usdPer1k, evaluated.quality.teacher) },
     share: usdPer1k / teacher.usdPer1k,
     alwaysOn: {
       usdPerMonth,
@@ -101,10 +122,31 @@ export function makeLedger(artifacts: readonly Artifact[], evaluated: Evaluated,
       capacity: Math.floor(requestsPerSecond * 3600 * HOURS_PER_MONTH),
     },
     requestsToRepay: saved > 0 ? Math.ceil(spentUsd / saved) : null,
+    energy: energyOf(options.watts, spent, requestsPerSecond),
+    breakEven: options.traffic
+      ? breakEven({
+          traffic: options.traffic,
+          spentUsd,
+          teacherUsdPerRequest: teacher.usdPer1k / 1000,
+          machineUsdPerDay: machine.usdPerHour * 24,
+        })
+      : null,
   };
 }
 
-function teacherCost(evaluated: Evaluated, options: LedgerOptions): Ledger['teacher'] {
+/** Wrong answers cost as much as right ones: what 1,000 right ones take. */
+function perCorrect(usdPer1k: number, quality: number): number | null {
+  return quality > 0 ? usdPer1k / quality : null;
+}
+
+function energyOf(watts: number | undefined, spent: readonly Spent[], requestsPerSecond: number): Ledger['energy'] {
+  if (watts === undefined) return null;
+  const seconds = spent.reduce((sum, entry) => sum + entry.seconds, 0);
+  const kwh = (duration: number) => (watts * duration) / 3.6e6;
+  return { watts, spentKwh: kwh(seconds), kwhPer1k: kwh(1000 / requestsPerSecond) };
+}
+
+function teacherCost(evaluated: Evaluated, options: LedgerOptions): Omit<Ledger['teacher'], 'usdPer1kCorrect'> {
   const models = evaluated.teacher.map((tokens): TeacherCost => {
     const model = options.teacherModel ?? tokens.model;
     const price = givenPrice(options) ?? priceOf(model);

@@ -47,7 +47,7 @@ let known: { pattern: string; price: TokenPrice }[] | undefined;
 
 function table(): { pattern: string; price: TokenPrice }[] {
   known ??= readdirSync(FOLDER)
-    .filter((name) => name.endsWith('.json') && name !== 'machines.json')
+    .filter((name) => name.endsWith('.json') && !['machines.json', 'rates.json'].includes(name))
     .flatMap((name) => {
       const { vendor, source, prices } = Table.parse(readJson(name));
       return prices.flatMap(({ models, input, cached = input, output, asOf, note }) =>

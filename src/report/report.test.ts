@@ -107,6 +107,18 @@ function artifact(stage: string, seconds: number, facts: object = {}, files: Rec
 const chain = () => [artifact('import', 36), artifact('distill', 3600), artifact('evaluate', 72, evaluated())];
 
 describe('the ledger', () => {
+  test('what 1,000 right answers cost, energy at the power stated, and another machine only for serving', () => {
+    const usual = makeLedger(chain(), evaluated(), { machineHour: 0.5, watts: 100 });
+    expect(usual.student.usdPer1kCorrect).toBeCloseTo(usual.student.usdPer1k / 0.95, 12);
+    expect(usual.teacher.usdPer1kCorrect).toBeCloseTo(usual.teacher.usdPer1k / 0.96, 12);
+    expect(usual.energy).toEqual({ watts: 100, spentKwh: (100 * 3708) / 3.6e6, kwhPer1k: (100 * 100) / 3.6e6 });
+    const machine = { usdPerHour: 2, from: 'gpu', isDefault: false, speed: 4 };
+    const other = makeLedger(chain(), evaluated(), { machineHour: 0.5, machine });
+    expect(other.spentUsd).toBe(usual.spentUsd);
+    expect(other.student).toMatchObject({ requestsPerSecond: 40 });
+    expect(other.student.usdPer1k).toBeCloseTo(usual.student.usdPer1k, 12);
+  });
+
   test('cached tokens are part of the prompt and cheaper', () => {
     const tokens = { promptTokens: 1000, cachedTokens: 400, completionTokens: 50 };
     expect(tokensUsd(tokens, { input: 10, cached: 1, output: 100 })).toBeCloseTo(
@@ -285,7 +297,7 @@ describe('the page', () => {
       teacherScore: 1,
     };
     const { page, result, folder } = await made(evaluated(), [line]);
-    expect(page.match(/<svg/g)).toHaveLength(3);
+    expect(page.match(/<svg/g)).toHaveLength(4);
     expect(page).toContain('where is it');
     expect(page).toContain('validation');
     expect(result).toMatchObject({ verdict: 'proven', quality: { n: 400, lower95: 0.96 }, trainingSeconds: 60 });

@@ -4,6 +4,7 @@ import { formatDuration } from '../../base/duration.ts';
 import { VERSION } from '../../base/version.ts';
 import type { Evaluated, ScoredLine } from '../evaluated.ts';
 import type { Ledger } from '../ledger.ts';
+import type { PlanePoint } from '../plane.ts';
 import { QUALITY_LIMIT, type Verdict } from '../verdict.ts';
 import {
   confusionTable,
@@ -16,6 +17,7 @@ import {
 } from './charts.ts';
 import { count, share, usd } from './format.ts';
 import { html, Markup } from './markup.ts';
+import { planeChart } from './plane.ts';
 import { STYLE } from './style.ts';
 
 export interface PageContent {
@@ -23,6 +25,7 @@ export interface PageContent {
   verdict: Verdict;
   evaluated?: Evaluated;
   ledger?: Ledger;
+  plane: readonly PlanePoint[];
   curve: Series[];
   examples: ScoredLine[];
   artifacts: readonly Artifact[];
@@ -30,12 +33,13 @@ export interface PageContent {
 
 /** The whole document. */
 export function page(content: PageContent): string {
-  const { title, verdict, evaluated, ledger, curve, examples, artifacts } = content;
+  const { title, verdict, evaluated, ledger, plane, curve, examples, artifacts } = content;
   const body = [
     verdictBox(verdict),
     evaluated && ledger && tiles(evaluated, ledger),
     evaluated && qualitySection(evaluated),
     ledger && costSection(ledger),
+    plane.length > 0 && planeSection(plane),
     curve.some((line) => line.points.length > 1) && trainingSection(curve),
     evaluated && weaknessSection(evaluated),
     examples.length > 0 && examplesSection(examples),
@@ -82,9 +86,26 @@ ${costChart([
 ])}
 ${prices.map(({ model, price, estimated }) => html`<p class="note">${model}: ${usd(price.input)} for a million input tokens${price.cached !== price.input && ` (${usd(price.cached)} cached)`}, ${usd(price.output)} output, by ${price.from}${price.asOf && ` as of ${price.asOf}`} (${price.source}).${price.note && ` Note: ${price.note}.`}${estimated && ' Tokens estimated: the rows have no usage.'}</p>`)}
 <p class="note">Machine: ${machine.from}${machine.asOf && `, as of ${machine.asOf}`}${machine.source && ` (${machine.source})`}.</p>
+${perCorrectLine(ledger)}${breakEvenLine(ledger)}
 <p>A machine that runs all month costs ${usd(alwaysOn.usdPerMonth)}. That is less than the teacher from ${count(alwaysOn.requestsToBreakEven)} requests a month, and less than 5% of it from ${count(alwaysOn.requestsForLimit)}; it can answer ${count(alwaysOn.capacity)}.</p>
 <table><thead><tr><th>Made once</th><th class="num">time</th><th class="num">money</th></tr></thead><tbody>${spent.map((entry) => html`<tr><td>${entry.stage}</td><td class="num">${formatDuration(entry.seconds)}</td><td class="num">${usd(entry.usd)}</td></tr>`)}<tr><th>together</th><td class="num">${formatDuration(spent.reduce((sum, entry) => sum + entry.seconds, 0))}</td><td class="num">${usd(ledger.spentUsd)}</td></tr></tbody></table>
 ${ledger.requestsToRepay !== null && html`<p class="dim">Paid back after ${count(ledger.requestsToRepay)} requests.</p>`}`;
+}
+
+function planeSection(plane: readonly PlanePoint[]): Markup {
+  return html`<h2>Quality over cost</h2><p class="dim">Up and to the left is better. Lines are 95% Wilson intervals of the score; the scale of money is logarithmic.</p>${planeChart(plane)}`;
+}
+
+function breakEvenLine({ breakEven }: Ledger): Markup | false {
+  if (!breakEven) return false;
+  const { date, earliest, latest, days, growth } = breakEven;
+  const when = date === null ? 'not within ten years' : `on ${date}`;
+  return html`<p>By the trend of ${days} days of traffic (${share(growth)} a month), with the machine running day and night, the money is back ${when}; 95% of the futures that the trend allows lie between ${earliest ?? 'never'} and ${latest ?? 'never'}.</p>`;
+}
+
+function perCorrectLine({ student, teacher, energy }: Ledger): Markup {
+  const money = (value: number | null) => (value === null ? 'no right answer' : usd(value));
+  return html`<p>1,000 correct answers cost ${money(student.usdPer1kCorrect)} with the student and ${money(teacher.usdPer1kCorrect)} with the teacher.${energy && ` At ${energy.watts} W, as stated, 1,000 requests take ${energy.kwhPer1k.toPrecision(2)} kWh, and making the student took ${energy.spentKwh.toPrecision(2)} kWh.`}</p>`;
 }
 
 function trainingSection(curve: Series[]): Markup {
