@@ -38,7 +38,7 @@ export const linearCrossEntropy: OpRecord<'linearCrossEntropy'> = {
     const index = column(w, node.inputs[2].name);
     let [largest, sum, picked] = ['', '', ''];
     for (const part of parts(node)) {
-      const logits = partLogits(w, node, part);
+      const logits = partLogits(w, node, slice(w, node, part, sum || node.inputs[0].name));
       const own = reduce(w, 'ReduceMax', logits);
       const next = largest ? call(w, 'Max', [largest, own]) : own;
       const powers = reduce(w, 'ReduceSum', call(w, 'Exp', [call(w, 'Sub', [logits, next])]));
@@ -87,7 +87,8 @@ export const linearCrossEntropyGradient: OpRecord<'linearCrossEntropyGradient'> 
     const tables: string[] = [];
     let sum = '';
     for (const part of parts(node)) {
-      const logits = partLogits(w, node, part);
+      const words = slice(w, node, part, sum || total.name);
+      const logits = partLogits(w, node, words);
       const probabilities = call(w, 'Exp', [call(w, 'Sub', [logits, totals])]);
       const { inside, local } = locate(w, index, part);
       const hit = call(w, 'Mul', [negative, inside]);
@@ -96,7 +97,7 @@ export const linearCrossEntropyGradient: OpRecord<'linearCrossEntropyGradient'> 
       const options = { axis: { int: 1 }, reduction: { string: 'add' } };
       w.node('ScatterElements', [weighted, local, hit], [slopes], options);
       const dLogits = throughCap(w, slopes, logits, node.attributes.softCap);
-      const own = call(w, 'MatMul', [dLogits, slice(w, node, part)]);
+      const own = call(w, 'MatMul', [dLogits, words]);
       sum = sum ? call(w, 'Add', [sum, own]) : own;
       if (!node.attributes.table) continue;
       const product = w.temporary();
@@ -151,21 +152,24 @@ function reduce(w: OnnxWriter, type: string, x: string): string {
   return call(w, type, [x, w.int64([-1])]);
 }
 
-/** Rows of the table. The bounds depend on a size that only the run tells, or ONNX Runtime would keep a copy of every part. */
-function slice(w: OnnxWriter, { inputs: [hidden, table] }: Node<Name>, { start, end }: Part): string {
+/**
+ * Rows of the table. The bounds depend on the size of `after`, which only the run tells: else ONNX Runtime would copy all parts
+ * when it loads, or make them all before the first is used.
+ */
+function slice(w: OnnxWriter, { inputs: [, table] }: Node<Name>, { start, end }: Part, after: string): string {
   const rows = w.temporary();
-  w.node('Shape', [hidden.name], [rows], { end: { int: 1 } });
+  w.node('Shape', [after], [rows], { start: { int: 0 }, end: { int: 1 } });
   const nothing = call(w, 'Sub', [rows, rows]);
   const bound = (at: number) => call(w, 'Add', [nothing, w.int64([at])]);
   return call(w, 'Slice', [table.name, bound(start), bound(end), w.int64([0])]);
 }
 
-function partLogits(w: OnnxWriter, node: Node<Name>, part: Part): string {
+function partLogits(w: OnnxWriter, node: Node<Name>, words: string): string {
   const { softCap } = node.attributes;
   const logits = w.temporary();
   const alpha = softCap === null ? 1 : 1 / softCap;
   const options = { transB: { int: 1 }, alpha: { float: alpha } };
-  w.node('FusedMatMul', [node.inputs[0].name, slice(w, node, part)], [logits], options, 'com.microsoft');
+  w.node('FusedMatMul', [node.inputs[0].name, words], [logits], options, 'com.microsoft');
   return softCap === null ? logits : call(w, 'Mul', [call(w, 'Tanh', [logits]), w.float32([softCap], [])]);
 }
 
