@@ -18,7 +18,11 @@ export interface EvaluateChoices {
 
 export function evaluateOptions(command: Command): Command {
   return command
-    .option('--scorer <name>', 'exact, json, label; auto looks at the answers', EVALUATE_DEFAULTS.scorer)
+    .option(
+      '--scorer <name>',
+      'auto looks at the answers; or json, label, exact, normalised, choice, f1, rouge-l, chrf, numeric, regex',
+      EVALUATE_DEFAULTS.scorer,
+    )
     .option('--max-tokens <n>', 'longest answer; 0 takes twice the longest training answer', integerOption(0), 0)
     .option('--require-all-fields', 'JSON: an answer counts only if all of its fields are right');
 }
