@@ -98,18 +98,6 @@ export function nearDuplicatePairs(
   }
 }
 
-/** Groups of near-duplicates, single linkage: `result[i]` is the smallest index of the group that holds item i. */
-export function nearDuplicateGroups(sets: readonly Shingles[], options: SimilarityOptions): number[] {
-  const groups = new Groups(sets.length);
-  nearDuplicatePairs(
-    sets,
-    options,
-    (i, j) => groups.join(i, j),
-    (i, j) => groups.find(i) === groups.find(j),
-  );
-  return sets.map((_, i) => groups.find(i));
-}
-
 /** Disjoint sets (union-find); the representative of a set is its smallest member. */
 export class Groups {
   private readonly parent: Uint32Array;

@@ -14,7 +14,8 @@ interface Choices {
 export function register(program: Command): void {
   const keys = program
     .command('keys')
-    .description("the gateway's own API keys: callers of `cupel record` need one as soon as one was made");
+    .description("the gateway's own API keys: callers of `cupel record` need one as soon as one was made")
+    .addHelpText('after', '\nExample:\n  cupel keys add checkout-service --requests-per-minute 600 --usd-per-day 20');
   const command = (usage: string, description: string) =>
     keys
       .command(usage)

@@ -24,6 +24,7 @@ interface Choices {
 
 export function register(program: Command): void {
   const models = program.command('models').description('list, fetch, inspect and convert models');
+  models.addHelpText('after', '\nExample:\n  cupel models inspect student-q8_0.gguf');
   registerList(models);
   registerPull(models);
   registerInspect(models);

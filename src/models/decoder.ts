@@ -165,7 +165,7 @@ export function groupedAttention(
     project('k_proj', keyValueHeads * headSize, biases.input),
     project('v_proj', keyValueHeads * headSize, biases.input),
   ]);
-  const { cos, sin } = ropeTables(b, rope.name, rope.rope, config.maxPositions);
+  const { cos, sin } = ropeTables(b, rope.name, rope.rope, config.maxPositions, positions);
   const turned = (x: Value, count: number, norm: string) => {
     const split = splitHeads(b, x, count);
     return b.rope(headNorm ? headNorm(split, `${at}.self_attn.${norm}`) : split, positions, cos, sin);

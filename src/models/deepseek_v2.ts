@@ -188,7 +188,7 @@ function latentAttention(
   const wide = weights.linear(latentNorm(latent_BSL, `${at}.kv_a_layernorm`), [
     project('kv_b_proj', heads * (plainSize + valueSize)),
   ])[0];
-  const { cos, sin } = ropeTables(b, 'rope', config.rope, config.maxPositions);
+  const { cos, sin } = ropeTables(b, 'rope', config.rope, config.maxPositions, positions);
   const turn = (x: Value) => b.rope(x, positions, cos, sin, true);
   const [q_BHSn, q_BHSr] = b.split(splitHeads(b, q, heads), 3, [plainSize, rotarySize]);
   const [k_BHSn, v_BHSv] = b.split(splitHeads(b, wide, heads), 3, [plainSize, valueSize]);

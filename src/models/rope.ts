@@ -112,18 +112,26 @@ function stretch(frequency: number, scaling: Exclude<RopeScaling, Yarn>): number
   return (1 - kept) * (frequency / scaling.factor) + kept * frequency;
 }
 
-/** The tables cos and sin [positions, d/2] as constants called `name.cos` and `name.sin`. */
-export function ropeTables(b: Builder, name: string, rope: Rope, positions: number): { cos: Value; sin: Value } {
+/**
+ * The tables cos and sin [P, d/2] as constants called `name.cos` and `name.sin`, P being at least `maxPositions`, and at least the
+ * width S of `positions` [B,S]: ONNX Runtime refuses tables with fewer rows than a packed batch has tokens, whatever their positions.
+ */
+export function ropeTables(
+  b: Builder,
+  name: string,
+  rope: Rope,
+  maxPositions: number,
+  positions: Value,
+): { cos: Value; sin: Value } {
   const frequencies = ropeFrequencies(rope);
+  const width = positions.shape[1];
+  const rows = typeof width === 'number' ? Math.max(maxPositions, width) : maxPositions;
   const table = (f: (angle: number) => number) => () => {
     const half = frequencies.length;
     const by = rope.scaling.type === 'yarn' ? rope.scaling.attentionFactor : 1;
-    return Float32Array.from(
-      { length: positions * half },
-      (_, i) => by * f(Math.floor(i / half) * frequencies[i % half]),
-    );
+    return Float32Array.from({ length: rows * half }, (_, i) => by * f(Math.floor(i / half) * frequencies[i % half]));
   };
-  const shape = [positions, frequencies.length];
+  const shape = [rows, frequencies.length];
   return {
     cos: b.constant(`${name}.cos`, 'float32', shape, table(Math.cos)),
     sin: b.constant(`${name}.sin`, 'float32', shape, table(Math.sin)),
