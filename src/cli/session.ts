@@ -1,4 +1,5 @@
 // What every command shares: the workspace and its lock, progress on stderr, Ctrl-C as an abort signal, JSON on stdout.
+import { setMaxListeners } from 'node:events';
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { lockWorkspace } from '../artifacts/lock.ts';
@@ -45,6 +46,8 @@ export async function withSession<T>(options: CommonOptions, work: (session: Ses
 /** A signal aborted by Ctrl-C or SIGTERM; a second one exits at once with 130. */
 export function interruptSignal(): { signal: AbortSignal; dispose: () => void } {
   const controller = new AbortController();
+  // every request at once listens to it
+  setMaxListeners(0, controller.signal);
   const stop = () => {
     if (controller.signal.aborted) process.exit(130);
     process.stderr.write('\nstopping; what is done is kept (press Ctrl-C again to stop at once)\n');
