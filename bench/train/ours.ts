@@ -1,0 +1,50 @@
+// Our side of bench/train.ts, in a process of its own: LoRA steps on SmolLM2-135M. Prints one line of JSON.
+//   tsx bench/train/ours.ts int8|float32 BATCH LENGTH STEPS THREADS
+import { Random } from '../../src/base/random.ts';
+import { resolveModel } from '../../src/catalog/resolve.ts';
+import { openCheckpoint } from '../../src/formats/checkpoint.ts';
+import { familyOf } from '../../src/models/families.ts';
+import { adamwState, adamwStep, globalNorm } from '../../src/train/adamw.ts';
+import { loraLayout } from '../../src/train/lora.ts';
+import type { Sample } from '../../src/train/sample.ts';
+import { int8Precision, openTrainer, planPacking } from '../../src/train/trainer.ts';
+
+const [kind, ...sizes] = process.argv.slice(2);
+const [batch, length, steps, threads] = sizes.map(Number);
+const targets = ['q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj'];
+const student = openCheckpoint((await resolveModel('smollm2-135m-instruct')).path);
+const family = familyOf(student.config);
+const config = family.parseConfig(student.config);
+const lora = loraLayout(family.weightShapes(config), { rank: 8, alpha: 16, targets });
+const random = new Random(1);
+// the last quarter of a row carries the loss; a first token of its own keeps rows from sharing a prefix
+const samples: Sample[] = Array.from({ length: batch * (steps + 2) }, (_, row) => ({
+  ids: Int32Array.from({ length }, (_, at) => (at === 0 ? 100 + row : random.below(config.vocabularySize))),
+  answers: [{ start: (length * 3) / 4, end: length }],
+}));
+const packing = planPacking(samples, batch * length);
+const trainer = await openTrainer(packing, planPacking(samples.slice(0, batch), batch * length), {
+  base: { family, config, weights: student.weights },
+  lora,
+  precision: kind === 'int8' ? await int8Precision({ threads }) : { kind: 'float32' },
+  weighting: 'token',
+  seed: 1,
+  runtime: { threads },
+});
+student.close();
+const theta = trainer.initial.slice();
+const moments = adamwState(theta.length);
+const seconds: number[] = [];
+let tokens = 0;
+for (let step = 0; step <= steps; step++) {
+  const started = performance.now();
+  const result = await trainer.step(theta, step);
+  adamwStep(theta, result.gradient, moments, 1e-4, globalNorm(result.gradient));
+  seconds.push((performance.now() - started) / 1000);
+  tokens = result.tokens;
+}
+const peakBytes = process.resourceUsage().maxRSS * 1024;
+await trainer.close();
+// the first step allocates
+const stepSeconds = seconds.slice(1).toSorted((a, b) => a - b)[steps >> 1];
+console.log(JSON.stringify({ stepSeconds, tokensPerSecond: tokens / stepSeconds, peakBytes }));
