@@ -17,8 +17,9 @@ import { describeNeed, estimate, type Need, refuseWhatCannotFit } from './plan.t
 import type { TrainingJob } from './protocol.ts';
 import { type Material, readMaterial } from './samples.ts';
 
-/** Seconds between checkpoints: what a kill may lose. */
-const CHECKPOINT_SECONDS = 20;
+/** Seconds between checkpoints, which is what a kill may lose: the share of a short budget, and at most this. */
+const CHECKPOINT_SHARE = 0.1;
+const MOST_CHECKPOINT_SECONDS = 20;
 /** Nothing is kept for a backward pass, so validation batches are larger: a shared prefix is then computed less often. */
 const VALIDATION_BATCHES = 4;
 
@@ -130,7 +131,7 @@ function loop(
       mostSteps: Math.max(1, Math.ceil((options.maxEpochs * tokensPerEpoch) / stepTokens)),
       steps: options.steps,
       patience: options.patience,
-      checkpointSeconds: CHECKPOINT_SECONDS,
+      checkpointSeconds: Math.min(MOST_CHECKPOINT_SECONDS, CHECKPOINT_SHARE * options.budgetSeconds),
     },
     join(folder, '.checkpoints'),
     {
