@@ -1,5 +1,5 @@
 // Our side of bench/train.ts, in a process of its own: LoRA steps on SmolLM2-135M. Prints one line of JSON.
-//   tsx bench/train/ours.ts int8|float32 BATCH LENGTH STEPS THREADS
+//   tsx bench/train/ours.ts int8|float32|int8-recomputeN BATCH LENGTH STEPS THREADS
 import { Random } from '../../src/base/random.ts';
 import { resolveModel } from '../../src/catalog/resolve.ts';
 import { openCheckpoint } from '../../src/formats/checkpoint.ts';
@@ -26,12 +26,17 @@ const packing = planPacking(samples, batch * length);
 const trainer = await openTrainer(packing, planPacking(samples.slice(0, batch), batch * length), {
   base: { family, config, weights: student.weights },
   lora,
-  precision: kind === 'int8' ? await int8Precision({ threads }) : { kind: 'float32' },
+  recompute: Number(kind.match(/recompute(\d+)$/)?.[1] ?? 0),
+  precision: kind.startsWith('int8') ? await int8Precision({ threads }) : { kind: 'float32' },
   weighting: 'token',
   seed: 1,
   runtime: { threads },
 });
 student.close();
+const told = (what: string) =>
+  process.env.BENCH_MEMORY &&
+  console.error(what, (process.memoryUsage().rss / 1e6).toFixed(0), (process.resourceUsage().maxRSS / 1e3).toFixed(0));
+told('open');
 const theta = trainer.initial.slice();
 const moments = adamwState(theta.length);
 const seconds: number[] = [];
@@ -42,6 +47,7 @@ for (let step = 0; step <= steps; step++) {
   adamwStep(theta, result.gradient, moments, 1e-4, globalNorm(result.gradient));
   seconds.push((performance.now() - started) / 1000);
   tokens = result.tokens;
+  told(`step ${step}`);
 }
 const peakBytes = process.resourceUsage().maxRSS * 1024;
 await trainer.close();

@@ -9,6 +9,8 @@ const NONE = {};
 /** Collects inputs, constants, nodes and outputs. Every method that takes values returns new ones; nothing is ever changed. */
 export class Builder {
   readonly nodes: Node[] = [];
+  /** Values in order, between which a backward pass may compute again what it needs; see `gradients`. */
+  readonly checkpoints: Value[] = [];
   readonly #inputs: Value[] = [];
   readonly #constants = new Map<string, Constant>();
   readonly #outputs = new Map<string, Value>();
@@ -116,6 +118,8 @@ export class Builder {
   pad = (x: Value, axis: number, before: number, after: number) => this.#one('pad', [x], { axis, before, after });
   expandLike = (x: Value, like: Value) => this.#one('expandLike', [x, like], NONE);
   zerosLike = (x: Value) => this.#one('zerosLike', [x], NONE);
+  /** x, but not before the others (float32, not scalars) are there: tells the runtime the order. */
+  after = (x: Value, others: readonly Value[]) => (others.length === 0 ? x : this.#one('after', [x, ...others], NONE));
   iota = (x: Value, axis: number) => this.#one('iota', [x], { axis });
   cast = (x: Value, to: 'float32' | 'int64') => this.#one('cast', [x], { to });
 

@@ -56,6 +56,8 @@ export interface OpAttributes {
   expandLike: None;
   /** Zeros of the shape of x. */
   zerosLike: None;
+  /** (x, others...): x, but not before the others are there; nothing of the others is kept */
+  after: None;
   /** int64 0..n-1 for the size n of one axis of x. */
   iota: { readonly axis: number };
   cast: { readonly to: 'float32' | 'int64' };

@@ -124,8 +124,10 @@ export function residualStack(b: Builder, layers: number, start_BSD: Value, bran
   let x_BSD = start_BSD;
   for (let layer = 0; layer < layers; layer++)
     b.scope(`layers.${layer}`, () => {
+      b.checkpoints.push(x_BSD);
       for (const branch of branches(`model.layers.${layer}`, layer)) x_BSD = b.add(x_BSD, branch(x_BSD));
     });
+  b.checkpoints.push(x_BSD);
   return x_BSD;
 }
 

@@ -38,7 +38,11 @@ function roomy(samples: readonly Sample[], groups: readonly PrefixGroup[]) {
   return { ...packed, rows: packed.rows + 1 };
 }
 
-async function step(options: Pick<GraphOptions, 'precision'>, samples: readonly Sample[], groups: PrefixGroup[]) {
+async function step(
+  options: Pick<GraphOptions, 'precision' | 'recompute'>,
+  samples: readonly Sample[],
+  groups: PrefixGroup[],
+) {
   const layout = roomy(samples, groups);
   const [placement, ...more] = placeOnce(samples, groups, layout);
   expect(more).toEqual([]);
@@ -146,4 +150,23 @@ test('int8 base weights point the gradient the same way', async () => {
   expect(coarse.loss).not.toBe(exact.loss);
   expect(Math.abs(coarse.loss / exact.loss - 1)).toBeLessThan(0.03);
   expect(cosine(coarse.gradient, exact.gradient)).toBeGreaterThan(0.97);
+});
+
+test('what is computed again in the backward pass gives the same loss and gradient, on fewer kept values', async () => {
+  const samples = conversations();
+  const groups = groupByPrefix(samples, 128);
+  const kept = await step(float32, samples, groups);
+  const again = await step({ ...float32, recompute: base.config.layers }, samples, groups);
+  expect(again.loss).toBe(kept.loss);
+  expect(cosine(again.gradient, kept.gradient)).toBeGreaterThan(1 - 1e-9);
+  const graph = stepGraph({ base, shape: roomy(samples, groups), lora, ...float32, recompute: base.config.layers });
+  // what the first pass makes in a layer is used in the first pass only
+  const first = new Set(
+    graph.nodes.flatMap(({ outputs }) => outputs.map(({ name }) => name)).filter((name) => /^layers\.\d+\./.test(name)),
+  );
+  const lossAt = graph.nodes.findIndex(({ op }) => op === 'linearCrossEntropy' || op === 'crossEntropy');
+  const late = graph.nodes.slice(lossAt).flatMap(({ inputs }) => inputs.filter(({ name }) => first.has(name)));
+  const layers = base.config.layers;
+  const hidden = late.filter(({ shape }) => shape.length === 3 && shape[2] === base.config.hiddenSize);
+  expect(new Set(hidden.map(({ name }) => name)).size).toBeLessThanOrEqual(layers + 1);
 });

@@ -21,6 +21,8 @@ export interface GraphOptions {
   readonly shape: PackLayout;
   readonly lora: LoraLayout;
   readonly precision: Precision;
+  /** So many layers keep only their input and compute the rest again in the backward pass: less memory, more time. Default 0. */
+  readonly recompute?: number;
 }
 
 interface Parts {
@@ -40,7 +42,7 @@ export function stepGraph(options: GraphOptions): Graph {
   const weights = b.input('weights', 'float32', ['A']);
   const own = b.reduceSum(b.mul(nll, weights), [0]);
   const loss = balance ? b.add(own, balance) : own;
-  const [gradient] = gradients(b, loss, [theta]);
+  const [gradient] = gradients(b, loss, [theta], { recompute: options.recompute });
   b.output('loss', loss);
   b.output('gradient', gradient);
   return b.graph();

@@ -41,6 +41,8 @@ export interface TrainerOptions {
   readonly base: BaseModel;
   readonly lora: LoraLayout;
   readonly precision: Precision;
+  /** Layers that compute again instead of keeping; default 0. See `GraphOptions`. */
+  readonly recompute?: number;
   readonly weighting: LossWeighting;
   readonly seed: number;
   readonly runtime: OnnxOptions;
@@ -60,7 +62,11 @@ const MOST_FEATURE_BYTES = 2 ** 31;
 export async function openTrainer(training: Packing, validation: Packing, options: TrainerOptions): Promise<Trainer> {
   const { base, lora, precision, runtime, seed, weighting } = options;
   const common = { base, lora, precision };
-  const step = await openParts(stepGraph({ ...common, shape: training.layout }), training, options);
+  const step = await openParts(
+    stepGraph({ ...common, shape: training.layout, recompute: options.recompute }),
+    training,
+    options,
+  );
   const validate = await openParts(validationGraph({ ...common, shape: validation.layout }), validation, {
     ...options,
     runtime: { ...runtime, profile: undefined },

@@ -275,4 +275,11 @@ export const CASES: { readonly [K in OpName]: readonly OpCase[] } = {
       build: (g, { logp, targets, dLoss }) => g.emit('crossEntropyGradient', [logp, targets, dLoss], {}),
     },
   ],
+  after: [
+    {
+      inputs: { a: normal(2, 3), b: normal(4), c: normal(2, 5) },
+      constant: ['b', 'c'],
+      build: (g, { a, b, c }) => one(g.after(a, [b, c])),
+    },
+  ],
 };

@@ -1,5 +1,5 @@
-// Tensors whose content follows from a shape: broadcasts, zeros, counts.
-import { broadcastShapes, require, sameShape } from '../dims.ts';
+// Tensors whose content follows from a shape or another tensor unchanged: broadcasts, zeros, counts, order of execution.
+import { broadcastShapes, fixed, require, sameShape } from '../dims.ts';
 import type { OpRecord } from '../op.ts';
 import { sizeOf } from '../tensor.ts';
 import { mapBroadcast, sumTo } from './broadcast.ts';
@@ -46,4 +46,24 @@ export const iota: OpRecord<'iota'> = {
   reference: ([x], { axis }) => [
     { shape: [x.shape[axis]], data: Float64Array.from({ length: x.shape[axis] }, (_, i) => i) },
   ],
+};
+
+/** A copy of x that depends on the others: runtimes are free to run a node as soon as its inputs are there. */
+export const after: OpRecord<'after'> = {
+  shape: (inputs) => {
+    require(inputs.every(({ shape }) => shape.length > 0), 'after', inputs, 'no scalars');
+    return [{ dtype: inputs[0].dtype, shape: inputs[0].shape }];
+  },
+  gradient: (_, { inputs }, [dy]) => inputs.map((_other, i) => (i === 0 ? dy : null)),
+  onnx: ({ inputs: [x, ...others], outputs: [y] }, w) => {
+    const rest = x.shape.slice(1).map((_, i) => fixed(x, i + 1));
+    const none = others.map((other) => {
+      const [empty, fitting] = [w.temporary(), w.temporary()];
+      w.node('Slice', [other.name, w.int64([0]), w.int64([0]), w.int64([0])], [empty]);
+      w.node('Reshape', [empty, w.int64([0, ...rest])], [fitting], { allowzero: { int: 1 } });
+      return fitting;
+    });
+    w.node('Concat', [x.name, ...none], [y.name], { axis: { int: 0 } });
+  },
+  reference: ([x]) => [x],
 };

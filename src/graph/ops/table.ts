@@ -6,7 +6,7 @@ import { attention } from './attention.ts';
 import { crossEntropy, crossEntropyGradient } from './cross-entropy.ts';
 import { abs, add, div, exp, mul, offset, scale, sigmoid, sub, tanh } from './elementwise.ts';
 import { dispatch, partition, topMask, unite } from './experts.ts';
-import { expandLike, iota, zerosLike } from './fill.ts';
+import { after, expandLike, iota, zerosLike } from './fill.ts';
 import { int8MatMul } from './int8.ts';
 import { linearCrossEntropy, linearCrossEntropyGradient } from './linear-cross-entropy.ts';
 import { and, cast, equal, lessOrEqual, not, or, where } from './logic.ts';
@@ -21,6 +21,7 @@ import { softmax, softmaxGradient } from './softmax.ts';
 export const OPS: OpTable = {
   abs,
   add,
+  after,
   and,
   attention,
   cast,
