@@ -22,10 +22,10 @@ const file = (name: string) => fileURLToPath(new URL(name, import.meta.url));
 const sizes = [batch, length, STEPS, threads].map(String);
 const ours = (kind: string) => [process.execPath, '--import', 'tsx', file('train/ours.ts'), kind];
 const peer = (kind: string) => [python!, file('train/peft_lora.py'), kind];
-const sides: Record<string, string[]> = {
-  'cupel int8': ours('int8'),
-  ...(python ? { 'PEFT bfloat16': peer('bfloat16'), 'PEFT float32': peer('float32') } : {}),
-};
+const OURS = ['cupel int8', 'cupel int8, half the layers again'];
+const PEERS = python ? ['PEFT bfloat16', 'PEFT float32'] : [];
+const commands = [ours('int8'), ours('int8-recompute15'), ...(python ? [peer('bfloat16'), peer('float32')] : [])];
+const sides = Object.fromEntries([...OURS, ...PEERS].map((side, i) => [side, commands[i]]));
 
 /** Each in a process of its own, so that its memory is its own. */
 function measure([program, ...args]: string[]): Measured {
@@ -47,31 +47,27 @@ const spread = (values: readonly number[], digits: number) => {
   const [middle, low, high] = [median(values), Math.min(...values), Math.max(...values)];
   return `${middle.toFixed(digits)} (${low.toFixed(digits)} to ${high.toFixed(digits)})`;
 };
-const own = measured['cupel int8'];
-/** Round by round: what happened in one round happened to both. */
-const ratios = (other: readonly Measured[], key: 'tokensPerSecond' | 'peakBytes') =>
-  own.map((one, round) => one[key] / other[round][key]);
+/** Round by round: what happened in one round happened to all. */
+const ratios = (one: string, other: string, key: 'tokensPerSecond' | 'peakBytes') =>
+  spread(
+    measured[one].map((run, round) => run[key] / measured[other][round][key]),
+    2,
+  );
+const column = (runs: readonly Measured[], key: 'tokensPerSecond' | 'peakBytes', unit: number, digits: number) =>
+  spread(
+    runs.map((run) => run[key] / unit),
+    digits,
+  );
 const rows = Object.entries(measured).map(([side, runs]) => [
   side,
-  spread(
-    runs.map((run) => run.tokensPerSecond),
-    0,
-  ),
-  spread(
-    runs.map((run) => run.peakBytes / 1e9),
-    2,
-  ),
-  ...(runs === own ? ['', ''] : [spread(ratios(runs, 'tokensPerSecond'), 2), spread(ratios(runs, 'peakBytes'), 2)]),
+  column(runs, 'tokensPerSecond', 1, 0),
+  column(runs, 'peakBytes', 1e9, 2),
 ]);
-const head = [
-  `${batch} x ${length} tokens`,
-  'tokens/s',
-  'peak memory GB',
-  'times as fast is cupel',
-  'times its memory has cupel',
-];
+const compared = OURS.flatMap((one) =>
+  PEERS.map((other) => [`${one} / ${other}`, ratios(one, other, 'tokensPerSecond'), ratios(one, other, 'peakBytes')]),
+);
 console.log(`${threads} threads of ${cpus()[0]?.model.trim()}, Node ${process.version}; medians of ${rounds} rounds`);
-console.log(formatTable([head, ...rows]));
+console.log(formatTable([[`${batch} x ${length} tokens`, 'tokens/s', 'peak memory GB'], ...rows, ...compared]));
 if (!python) console.log('set BENCH_PYTHON to a Python with torch, transformers and peft to compare');
 
 const folder = new URL('results/', import.meta.url);

@@ -4,10 +4,13 @@ import { type Command, Option } from 'commander';
 import { type Artifact, openArtifact } from '../artifacts/store.ts';
 import { formatDuration, parseDuration } from '../base/duration.ts';
 import { DISTILL_DEFAULTS, DISTILL_VERSION, type DistillOptions, distill } from '../distill/distill.ts';
-import { integerOption, numberOption } from './numbers.ts';
+import { DEVICES, type DeviceChoice } from '../runtime/device.ts';
+import type { OpTime } from '../runtime/profile.ts';
+import { bytesOption, integerOption, numberOption } from './numbers.ts';
 import { type CommonOptions, commonOptions, print, type Session, withSession } from './session.ts';
 import { type MadeArtifact, stage } from './stages.ts';
 import { findStudent, type Student, studentOption } from './student.ts';
+import { formatTable } from './table.ts';
 
 export interface DistillChoices {
   budget: string;
@@ -22,6 +25,9 @@ export interface DistillChoices {
   batchTokens?: number;
   maxLength?: number;
   steps?: number;
+  memory?: number;
+  device?: DeviceChoice;
+  profile?: boolean;
 }
 
 export function distillOptions(command: Command): Command {
@@ -41,6 +47,9 @@ export function distillOptions(command: Command): Command {
       'a fixed number of steps in place of the budget: reruns are then bit-identical',
       integerOption(1),
     )
+    .option('--memory <size>', 'most memory to take, e.g. 2g: layers are computed again until it fits', bytesOption)
+    .addOption(new Option('--device <name>', 'what computes; falls back to cpu with the reason').choices(DEVICES))
+    .option('--profile', 'measure where the time of the first steps goes')
     .option('--seed <n>', 'of the adapter and the order of conversations', integerOption(0));
 }
 
@@ -67,13 +76,26 @@ export function runDistill(
 
 function chosen(choices: DistillChoices): DistillOptions {
   const { rank, alpha, targets, firstLayer, learningRate, precision, maxEpochs, seed, batchTokens, steps } = choices;
+  const { memory, device, profile } = choices;
   const named = { rank, alpha, targets, firstLayer, learningRate, precision, maxEpochs, seed, batchTokens, steps };
-  const given = Object.entries({ ...named, maxTokens: choices.maxLength }).filter(([, value]) => value !== undefined);
+  const given = Object.entries({ ...named, memory, device, profile, maxTokens: choices.maxLength }).filter(
+    ([, value]) => value !== undefined,
+  );
   return {
     ...DISTILL_DEFAULTS,
     ...(Object.fromEntries(given) as Partial<DistillOptions>),
     budgetSeconds: parseDuration(choices.budget, '--budget'),
   };
+}
+
+/** The costliest operators of the first steps, when they were profiled. */
+function profileLines({ manifest }: Artifact): string[] {
+  const { profile } = manifest.facts as { profile?: readonly OpTime[] };
+  if (!profile) return [];
+  const rows = profile
+    .slice(0, 12)
+    .map(({ op, calls, seconds, share }) => [op, String(calls), seconds.toFixed(2), `${(100 * share).toFixed(1)}%`]);
+  return [formatTable([['operator', 'calls', 'seconds', 'share'], ...rows])];
 }
 
 export function register(program: Command): void {
@@ -91,7 +113,9 @@ export function register(program: Command): void {
         const student = await findStudent(session, options.student);
         const artifact = await runDistill(session, student, openArtifact(resolve(dataset)), options);
         print(session.json, { artifact: artifact.path, ...artifact.manifest.facts }, () =>
-          [`trained for ${formatDuration(artifact.manifest.seconds)}`, artifact.path].join('\n'),
+          [`trained for ${formatDuration(artifact.manifest.seconds)}`, ...profileLines(artifact), artifact.path].join(
+            '\n',
+          ),
         );
       }),
   );

@@ -1,4 +1,5 @@
 // What the manifest of a trained adapter says about it.
+import type { OpTime } from '../runtime/profile.ts';
 import type { Note } from '../train/loop.ts';
 
 export interface DistillFacts extends Record<string, unknown> {
@@ -25,6 +26,13 @@ export interface DistillFacts extends Record<string, unknown> {
   notes: readonly Note[];
   /** Planned and measured, bytes resident at most. */
   memory: { planned: number; peak: number };
+  /** Layers that were computed again in the backward pass to save memory. */
+  recomputedLayers: number;
+  /** Useful operations for a token, the int8 products' peak of this machine (10^9 a second), and the share of it that was used. */
+  flops: { perToken: number; peakGops: number; utilisation: number };
+  device: string;
+  /** With `profile`: the time of the first steps by ONNX operator. */
+  profile?: readonly OpTime[];
   /** `int8` with its largest level, or `float32`. */
   precision: string;
 }

@@ -1,4 +1,5 @@
 // The options of the distill stage and their defaults.
+import type { DeviceChoice } from '../runtime/device.ts';
 import type { LossWeighting } from '../train/packing.ts';
 
 /** Raise when the same input gives another adapter. */
@@ -35,6 +36,12 @@ export interface DistillOptions {
   /** Most conversations in a validation. */
   validationRows: number;
   seed: number;
+  /** Bytes resident at most: layers are computed again in the backward pass until it fits. Default: what the machine has. */
+  memory?: number;
+  /** Default `cpu`. */
+  device?: DeviceChoice;
+  /** Measure where the time of the first steps goes. */
+  profile?: boolean;
   /** A fixed number of steps in place of the budget: two runs are then the same bit by bit. */
   steps?: number;
   /** Threads for one op; all cores without it. */

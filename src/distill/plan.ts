@@ -21,16 +21,18 @@ export interface Shape {
   validation: PackLayout;
   /** Positions of a batch that carry loss, at most. */
   answers: number;
+  /** Layers that are computed again in the backward pass; default 0. */
+  recompute?: number;
 }
 
 /** Node, ONNX Runtime and their libraries. */
 const RUNTIME_BYTES = 350e6;
 /** Numbers kept for the backward pass, for each token and layer, in widths of the residual stream (measured on SmolLM2). */
-const WIDTHS_KEPT = 34;
+const WIDTHS_KEPT = 22;
 /** Logits, their gradient and the probabilities. */
 const LOGIT_COPIES = 3;
 
-export function estimate({ config, weights, lora, precision, train, validation, answers }: Shape): Need {
+export function estimate({ config, weights, lora, precision, train, validation, answers, recompute = 0 }: Shape): Need {
   let projections = 0;
   let others = 0;
   for (const [name, shape] of weights) {
@@ -40,16 +42,19 @@ export function estimate({ config, weights, lora, precision, train, validation, 
   }
   // int8 weights are held twice, for the forward and the backward product
   const constants = (precision === 'int8' ? 2 * projections : 4 * projections) + 4 * others;
+  const validationConstants = (precision === 'int8' ? projections : 4 * projections) + 4 * others;
   const tokens = (layout: PackLayout) => layout.prefix + layout.rows * layout.length;
   const scores = (layout: PackLayout) =>
     layout.prefix ** 2 + layout.rows * layout.length * (layout.prefix + layout.length);
-  const kept =
-    4 * config.layers * (WIDTHS_KEPT * config.hiddenSize * tokens(train) + 2 * headsOf(config) * scores(train));
+  const layer = 4 * (WIDTHS_KEPT * config.hiddenSize * tokens(train) + headsOf(config) * scores(train));
+  // one that is computed again keeps its input; while its gradient is computed all of it is there, and what that needs
+  const again = recompute * 4 * config.hiddenSize * tokens(train) + (recompute > 0 ? 1.5 * layer : 0);
+  const kept = (config.layers - recompute) * layer + again;
   const logits = 4 * LOGIT_COPIES * answers * config.vocabularySize;
-  const validating = 4 * (8 * config.hiddenSize * tokens(validation) + 2 * headsOf(config) * scores(validation));
+  const validating = 8 * (8 * config.hiddenSize * tokens(validation) + 2 * headsOf(config) * scores(validation));
   return {
-    memory: RUNTIME_BYTES + 2 * constants + kept + logits + validating + 6 * 4 * lora.size,
-    disk: 2 * constants + 3 * 16 * lora.size,
+    memory: RUNTIME_BYTES + constants + validationConstants + kept + logits + validating + 6 * 4 * lora.size,
+    disk: constants + validationConstants + 3 * 16 * lora.size,
   };
 }
 
@@ -57,17 +62,25 @@ function headsOf(config: ModelConfig): number {
   return (config as { heads?: number }).heads ?? Math.ceil(config.hiddenSize / 64);
 }
 
-/** @throws CupelError when the machine has less memory than the run needs, with the settings that would fit */
-export function refuseWhatCannotFit(need: Need, batchTokens: number): void {
-  const there = totalmem();
-  if (need.memory <= there) return;
-  throw new CupelError(
-    `training needs about ${formatBytes(need.memory)} of memory; this machine has ${formatBytes(there)}`,
-    {
-      place: { field: 'memory' },
-      remedy: `lower --batch-tokens (now ${batchTokens}) or --max-length, use --precision int8, or take a smaller student`,
-    },
-  );
+/** What a run may take: the setting, or what the machine or its container has. */
+export function memoryLimit(asked: number | undefined): number {
+  const constrained = process.constrainedMemory();
+  return asked ?? Math.min(totalmem(), constrained > 0 ? constrained : Number.POSITIVE_INFINITY);
+}
+
+/**
+ * The fewest layers to compute again so that the run fits into `limit` bytes, and what it then needs.
+ * @throws CupelError when nothing fits, with the settings that would
+ */
+export function fitMemory(shape: Shape, limit: number, batchTokens: number): { recompute: number; need: Need } {
+  const needs = Array.from({ length: shape.config.layers + 1 }, (_, recompute) => estimate({ ...shape, recompute }));
+  const recompute = needs.findIndex(({ memory }) => memory <= limit);
+  if (recompute >= 0) return { recompute, need: needs[recompute] };
+  const least = needs.toSorted((a, b) => a.memory - b.memory)[0].memory;
+  throw new CupelError(`training needs at least ${formatBytes(least)} of memory; it may take ${formatBytes(limit)}`, {
+    place: { field: 'memory' },
+    remedy: `raise --memory, lower --batch-tokens (now ${batchTokens}) or --max-length, use --precision int8, or take a smaller student`,
+  });
 }
 
 export function describeNeed({ memory, disk }: Need): string {

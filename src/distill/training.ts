@@ -6,6 +6,10 @@ import type { Progress } from '../base/progress.ts';
 import { type Checkpoint, openCheckpoint } from '../formats/checkpoint.ts';
 import { writePeft } from '../formats/peft.ts';
 import { familyOf } from '../models/families.ts';
+import { chooseDevice } from '../runtime/device.ts';
+import { measureInt8Speed } from '../runtime/matrix-speed.ts';
+import { takeProfile } from '../runtime/profile.ts';
+import { flopsPerToken } from '../train/flops.ts';
 import { type LoopResult, type LossRecord, type Progressing, train } from '../train/loop.ts';
 import { adapterMatrices, type LoraLayout, loraLayout } from '../train/lora.ts';
 import { answerTokens, type Sample } from '../train/sample.ts';
@@ -13,7 +17,7 @@ import type { BaseModel } from '../train/step-graph.ts';
 import { int8Precision, openTrainer, type Packing, planPacking, type Trainer } from '../train/trainer.ts';
 import type { DistillFacts } from './facts.ts';
 import type { DistillOptions } from './options.ts';
-import { describeNeed, estimate, type Need, refuseWhatCannotFit } from './plan.ts';
+import { describeNeed, fitMemory, memoryLimit, type Need } from './plan.ts';
 import type { TrainingJob } from './protocol.ts';
 import { type Material, readMaterial } from './samples.ts';
 
@@ -36,11 +40,18 @@ export async function runTraining(job: TrainingJob, progress: Progress): Promise
     const spent = (performance.now() - started) / 1000;
     const result = await loop(job, setup, spent, progress);
     writeAdapter(job, student, setup.lora, result);
-    return factsOf(job.options, material, setup, result);
+    const facts = factsOf(job.options, material, setup, result);
+    await trainer.close();
+    trainer = undefined;
+    return job.options.profile ? { ...facts, profile: takeProfile(profilePrefix(job)) } : facts;
   } finally {
     await trainer?.close();
     student.close();
   }
+}
+
+function profilePrefix({ folder }: TrainingJob): string {
+  return join(folder, 'profile');
 }
 
 interface Setup {
@@ -48,16 +59,21 @@ interface Setup {
   lora: LoraLayout;
   packing: Packing;
   need: Need;
+  recompute: number;
   precision: string;
+  device: string;
+  /** Operations: useful ones for a token, and the most this machine makes in a second. */
+  flops: { perToken: number; peak: number };
   tokensPerEpoch: number;
 }
 
 async function prepare(
-  { options, folder }: TrainingJob,
+  job: TrainingJob,
   student: Checkpoint,
   { train: samples, validation, tooLong }: Material,
   say: (message: string) => void,
 ): Promise<Setup> {
+  const { options, folder } = job;
   const family = familyOf(student.config);
   const config = family.parseConfig(student.config);
   const base: BaseModel = { family, config, weights: student.weights };
@@ -65,7 +81,7 @@ async function prepare(
   const weights = family.weightShapes(config);
   const lora = loraLayout(weights, { rank, alpha, targets, firstLayer });
   const packing = planPacking(samples, batchTokens);
-  const checking = planPacking(validation, VALIDATION_BATCHES * batchTokens);
+  const checking = planPacking(validation, (options.memory ? 1 : VALIDATION_BATCHES) * batchTokens);
   const tokensPerEpoch = epochTokens(packing, batchTokens);
   if (tooLong.length > 0)
     say(`${tooLong.length} conversations have more than ${options.maxTokens} tokens and are left out`);
@@ -74,23 +90,47 @@ async function prepare(
   );
   const { prefix, rows, length } = packing.layout;
   say(`a batch holds ${rows} rows of ${length} tokens after a shared prefix of ${prefix}`);
-  const need = estimate({
+  const answers = answersInBatch(packing);
+  const shape = {
     config,
     weights,
     lora,
     precision: options.precision,
     train: packing.layout,
     validation: checking.layout,
-    answers: answersInBatch(packing),
-  });
+    answers,
+  };
+  const { recompute, need } = fitMemory(shape, memoryLimit(options.memory), batchTokens);
   say(describeNeed(need));
-  refuseWhatCannotFit(need, batchTokens);
-  const runtime = { threads, folder };
-  const precision = options.precision === 'int8' ? await int8Precision(runtime) : ({ kind: 'float32' } as const);
-  const trainer = await openTrainer(packing, checking, { base, lora, precision, weighting, seed, runtime });
+  if (recompute > 0)
+    say(`${recompute} of ${config.layers} layers are computed again in the backward pass, to save memory`);
+  const { device, reasons } = await chooseDevice(options.device);
+  if (reasons.length > 0) say(`computes on ${device}; ${reasons.join('; ')}`);
+  const runtime = { threads, folder, device, profile: options.profile ? profilePrefix(job) : undefined };
+  const precision =
+    options.precision === 'int8' ? await int8Precision({ threads, folder }) : ({ kind: 'float32' } as const);
+  const trainer = await openTrainer(packing, checking, { base, lora, precision, recompute, weighting, seed, runtime });
+  const perToken = flopsPerToken({
+    config,
+    weights,
+    lora,
+    context: prefix + length / 2,
+    answerShare: answerShare(packing),
+  });
+  const peak = 1e9 * (await measureInt8Speed({ threads, folder }));
   if (trainer.keepsFeatures) say(`what layers before ${firstLayer} make of a conversation is computed once and kept`);
   const name = precision.kind === 'int8' ? `int8, levels up to ${precision.levels}` : 'float32';
-  return { trainer, lora, packing, need, precision: name, tokensPerEpoch };
+  return {
+    trainer,
+    lora,
+    packing,
+    need,
+    recompute,
+    precision: name,
+    device,
+    flops: { perToken, peak },
+    tokensPerEpoch,
+  };
 }
 
 /** Suffixes once, and the shared prefixes once a batch. */
@@ -99,6 +139,13 @@ function epochTokens({ samples, groups }: Packing, batchTokens: number): number 
     const suffixes = members.reduce((n, index) => n + samples[index].ids.length - prefix.length, 0);
     return sum + suffixes + Math.ceil(suffixes / batchTokens) * prefix.length;
   }, 0);
+}
+
+/** Share of the tokens that carry loss, prefixes not counted. */
+function answerShare({ samples, groups }: Packing): number {
+  let all = 0;
+  for (const { prefix, members } of groups) for (const i of members) all += samples[i].ids.length - prefix.length;
+  return samples.reduce((sum, sample) => sum + answerTokens(sample), 0) / all;
 }
 
 /** As if the conversations with the most answer tokens for their length filled a batch. */
@@ -114,7 +161,7 @@ function answersInBatch({ samples, groups, layout }: Packing): number {
 
 function loop(
   { options, folder, stop }: TrainingJob,
-  { trainer, packing, tokensPerEpoch }: Setup,
+  { trainer, packing, tokensPerEpoch, flops }: Setup,
   spent: number,
   progress: Progress,
 ): Promise<LoopResult> {
@@ -136,14 +183,15 @@ function loop(
     join(folder, '.checkpoints'),
     {
       clock: () => performance.now() / 1000,
-      onStep: (state) => progress(stepEvent(state)),
+      onStep: (state) => progress(stepEvent(state, flops.perToken / flops.peak)),
       onNote: ({ step, message }) => progress({ stage: 'distill', message: `step ${step}: ${message}` }),
       stopping: () => Atomics.load(flag, 0) !== 0,
     },
   );
 }
 
-function stepEvent({ record, plan, secondsLeft }: Progressing) {
+/** @param cost share of the peak that one token a second takes */
+function stepEvent({ record, plan, secondsLeft }: Progressing, cost: number) {
   const { step, loss, lr, tokensPerSecond, validation, exact } = record;
   const checked =
     validation === undefined ? '' : `, validation loss ${validation.toFixed(3)}, exact ${(100 * exact!).toFixed(0)}%`;
@@ -153,7 +201,7 @@ function stepEvent({ record, plan, secondsLeft }: Progressing) {
     total: plan?.steps,
     unit: 'steps',
     secondsLeft,
-    message: `loss ${loss.toFixed(3)}, ${tokensPerSecond.toFixed(0)} tokens/s${checked}`,
+    message: `loss ${loss.toFixed(3)}, ${tokensPerSecond.toFixed(0)} tokens/s (${(100 * cost * tokensPerSecond).toFixed(0)}% of the int8 peak)${checked}`,
     values: { step, loss, lr, tokensPerSecond, ...(validation === undefined ? {} : { validationLoss: validation }) },
   };
 }
@@ -181,6 +229,8 @@ function lossLine({ validation, ...record }: LossRecord) {
 function factsOf(options: DistillOptions, material: Material, setup: Setup, result: LoopResult): DistillFacts {
   const { records, best, steps, seconds, reason, notes } = result;
   const tokens = records.at(-1)?.tokens ?? 0;
+  const tokensPerSecond = median(records.map((record) => record.tokensPerSecond));
+  const { perToken, peak } = setup.flops;
   return {
     parameters: setup.lora.size,
     conversations: { train: material.train.length, validation: material.validation.length },
@@ -189,7 +239,7 @@ function factsOf(options: DistillOptions, material: Material, setup: Setup, resu
     batch: setup.packing.layout,
     steps,
     tokens,
-    tokensPerSecond: median(records.map((record) => record.tokensPerSecond)),
+    tokensPerSecond,
     epochs: tokens / setup.tokensPerEpoch,
     validationLoss: best.loss,
     validationExact: best.exact,
@@ -197,6 +247,9 @@ function factsOf(options: DistillOptions, material: Material, setup: Setup, resu
     reason,
     notes,
     memory: { planned: setup.need.memory, peak: process.resourceUsage().maxRSS * 1024 },
+    recomputedLayers: setup.recompute,
+    flops: { perToken, peakGops: peak / 1e9, utilisation: (tokensPerSecond * perToken) / peak },
+    device: setup.device,
     precision: setup.precision,
     trainingSeconds: seconds,
     weighting: options.weighting,

@@ -9,8 +9,12 @@ import type { Tensor } from '../graph/tensor.ts';
 import { verify } from '../graph/verify.ts';
 import { printOnnx } from '../onnx/print.ts';
 import { ConstantFile } from './constant-file.ts';
+import type { Device } from './device.ts';
 import { bindSymbols } from './feeds.ts';
 import type { Session, Tensors } from './session.ts';
+
+/** A step has thousands of nodes: more runs make files too large to read. */
+const PROFILED_RUNS = 8;
 
 export interface OnnxOptions {
   /** Threads for one op; default: all cores. */
@@ -19,8 +23,10 @@ export interface OnnxOptions {
   folder?: string;
   /** Keep constant weights in a second, rearranged copy that multiplies faster; default false. */
   prepack?: boolean;
-  /** Write a profile to files with this prefix. */
+  /** Write a profile of the first runs to a file with this prefix. */
   profile?: string;
+  /** Default `cpu`; what a provider cannot compute, the processor does. */
+  device?: Device;
 }
 
 /** @throws CupelError when the graph is not well formed or ONNX Runtime refuses it */
@@ -29,10 +35,15 @@ export async function openOnnx(graph: Graph, options: OnnxOptions = {}): Promise
   const folder = mkdtempSync(join(options.folder ?? tmpdir(), 'cupel-onnx-'));
   try {
     const session = await load(graph, folder, options);
+    let profiled = options.profile ? PROFILED_RUNS : 0;
     return {
-      run: (feeds, into) => runOnce(session, graph, feeds, into),
+      run: async (feeds, into) => {
+        const results = await runOnce(session, graph, feeds, into);
+        if (profiled > 0 && --profiled === 0) session.endProfiling();
+        return results;
+      },
       close: async () => {
-        if (options.profile) session.endProfiling();
+        if (profiled > 0) session.endProfiling();
         await session.release();
         rmSync(folder, { recursive: true, force: true });
       },
@@ -58,8 +69,12 @@ async function load(graph: Graph, folder: string, options: OnnxOptions): Promise
   }
 }
 
+/** Our names to ONNX Runtime's. */
+const PROVIDERS = { cuda: 'cuda', webgpu: 'webgpu', coreml: 'coreml', directml: 'dml' } as const;
+
 function sessionOptions(options: OnnxOptions): InferenceSession.SessionOptions {
   return {
+    ...(options.device && options.device !== 'cpu' ? { executionProviders: [PROVIDERS[options.device], 'cpu'] } : {}),
     ...(options.threads ? { intraOpNumThreads: options.threads } : {}),
     ...(options.profile ? { enableProfiling: true, profileFilePrefix: options.profile } : {}),
     graphOptimizationLevel: 'all',

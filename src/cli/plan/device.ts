@@ -1,7 +1,7 @@
 // What a plan runs on: memory, bandwidth and arithmetic of a device, published or measured here.
 import { CupelError } from '../../base/errors.ts';
+import { measureMatrixSpeed } from '../../runtime/matrix-speed.ts';
 import { memory } from '../machine.ts';
-import { measureMatrixSpeed } from '../matrix-speed.ts';
 import { measureBandwidth } from './bandwidth.ts';
 
 export interface Device {

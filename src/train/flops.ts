@@ -1,0 +1,33 @@
+// How many operations a training step must make, whatever way it is computed: the numerator of model FLOPs utilisation.
+import type { ModelConfig } from '../models/model.ts';
+import type { LoraLayout } from './lora.ts';
+
+export interface StepShape {
+  readonly config: ModelConfig;
+  readonly weights: ReadonlyMap<string, readonly number[]>;
+  readonly lora: LoraLayout;
+  /** Tokens that a token sees on average: half its row, and the prefix. */
+  readonly context: number;
+  /** Share of the tokens whose logits are wanted. */
+  readonly answerShare: number;
+}
+
+/**
+ * Useful multiplications and additions for one token of a LoRA step (Chowdhery et al., 2022: PaLM, appendix B): the products with
+ * frozen weights forward and for the gradient of their input, those of the adapters forward and for both gradients, attention,
+ * and the logits of answers. What is computed again to save memory does not count.
+ */
+export function flopsPerToken({ config, weights, lora, context, answerShare }: StepShape): number {
+  const first = lora.options.firstLayer ?? 0;
+  const { experts } = config as { experts?: { count: number; perToken: number } };
+  let frozen = 0;
+  for (const [name, shape] of weights) {
+    const layer = Number(name.match(/\.layers\.(\d+)\./)?.[1] ?? -1);
+    if (shape.length !== 2 || layer < first) continue;
+    const share = experts && /\.experts\.\d+\./.test(name) ? experts.perToken / experts.count : 1;
+    frozen += share * shape[0] * shape[1];
+  }
+  const attention = 2 * (config.layers - first) * config.hiddenSize * context;
+  const head = answerShare * config.hiddenSize * config.vocabularySize;
+  return 2 * (2 * frozen + 3 * lora.size + 3 * attention + 2 * head);
+}
