@@ -40,14 +40,21 @@ export async function runTraining(job: TrainingJob, progress: Progress): Promise
     const spent = (performance.now() - started) / 1000;
     const result = await loop(job, setup, spent, progress);
     writeAdapter(job, student, setup.lora, result);
-    const facts = factsOf(job.options, material, setup, result);
     await trainer.close();
     trainer = undefined;
+    // measured again: others may have used the machine before
+    setup.flops.peak = Math.max(setup.flops.peak, await peakOf(job));
+    const facts = factsOf(job.options, material, setup, result);
     return job.options.profile ? { ...facts, profile: takeProfile(profilePrefix(job)) } : facts;
   } finally {
     await trainer?.close();
     student.close();
   }
+}
+
+/** Operations a second that int8 products make at most. */
+async function peakOf({ options: { threads }, folder }: TrainingJob): Promise<number> {
+  return 1e9 * (await measureInt8Speed({ threads, folder }));
 }
 
 function profilePrefix({ folder }: TrainingJob): string {
@@ -117,7 +124,7 @@ async function prepare(
     context: prefix + length / 2,
     answerShare: answerShare(packing),
   });
-  const peak = 1e9 * (await measureInt8Speed({ threads, folder }));
+  const peak = await peakOf(job);
   if (trainer.keepsFeatures) say(`what layers before ${firstLayer} make of a conversation is computed once and kept`);
   const name = precision.kind === 'int8' ? `int8, levels up to ${precision.levels}` : 'float32';
   return {
