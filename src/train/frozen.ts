@@ -4,6 +4,7 @@ import type { Value } from '../graph/node.ts';
 import type { Projection, WeightSource, Weights } from '../models/model.ts';
 import { int8Weight, type Levels } from './int8.ts';
 import type { LoraValues } from './lora.ts';
+import { rotate } from './rotation.ts';
 
 export type Precision = { readonly kind: 'float32' } | { readonly kind: 'int8'; readonly levels: Levels };
 
@@ -64,7 +65,8 @@ function frozenProduct(
     return b.matmul(x, b.constant(name, 'float32', [outputs, inputs], read), { transB: true });
   }
   const { forward, transposed } = int8Weight(b, name, [outputs, inputs], read, precision.levels);
-  return b.int8MatMul(x, forward, transposed);
+  // (x H)(W H)^T = x W^T: outliers of x are spread before it is quantised
+  return b.int8MatMul(rotate(b, x), forward, transposed);
 }
 
 function stack(parts: readonly Float32Array[]): Float32Array {

@@ -19,7 +19,7 @@ beforeAll(async () => {
 });
 afterAll(() => student.close());
 
-test('every LoRA gradient in int8 points where it does in float32: mean cosine at least 0.93', async () => {
+test('every LoRA gradient in int8 points where it does in float32: mean cosine at least 0.97', async () => {
   const family = familyOf(student.config);
   const base: BaseModel = { family, config: family.parseConfig(student.config), weights: student.weights };
   const lora = loraLayout(family.weightShapes(base.config), { rank: 8, alpha: 16, targets: TARGETS });
@@ -52,7 +52,7 @@ test('every LoRA gradient in int8 points where it does in float32: mean cosine a
     cosine(exact, coarse, b, 8 * outputs),
   ]);
   expect(cosines).toHaveLength(420);
-  expect(cosines.reduce((sum, value) => sum + value, 0) / cosines.length).toBeGreaterThan(0.93);
+  expect(cosines.reduce((sum, value) => sum + value, 0) / cosines.length).toBeGreaterThan(0.97);
 });
 
 function cosine(x: Float32Array, y: Float32Array, from: number, count: number): number {

@@ -3,12 +3,13 @@ import type { Builder } from '../graph/builder.ts';
 import type { Int8Weight } from '../graph/op.ts';
 import { floats, type Tensor } from '../graph/tensor.ts';
 import type { Session } from '../runtime/session.ts';
+import { rotateRows } from './rotation.ts';
 
 /** Largest level of a quantised weight: 127, or 63 where the processor's int8 kernel would overflow (see `largestLevel`). */
 export type Levels = 127 | 63;
 
 /**
- * Constants for `name`, whose matrix is [N,K] (out, in) as in checkpoints: `forward` is [K,N] with a scale for each output,
+ * Constants for a rotated `name`, whose matrix is [N,K] (out, in) as in checkpoints: `forward` is [K,N] with a scale for each output,
  * `transposed` is [N,K] with a scale for each input.
  */
 export function int8Weight(
@@ -18,8 +19,8 @@ export function int8Weight(
   read: () => Float32Array,
   levels: Levels,
 ): { forward: Int8Weight; transposed: Int8Weight } {
-  const forward = once(() => quantiseOutputs(read(), outputs, inputs, levels));
-  const transposed = once(() => quantiseInputs(read(), outputs, inputs, levels));
+  const forward = once(() => quantiseOutputs(rotateRows(read(), inputs), outputs, inputs, levels));
+  const transposed = once(() => quantiseInputs(rotateRows(read(), inputs), outputs, inputs, levels));
   return {
     forward: {
       q: b.constant(`${name}.q`, 'int8', [inputs, outputs], () => forward().q),
