@@ -9,6 +9,8 @@ export interface CompletionRequest {
   /** 0 is greedy. */
   temperature?: number;
   seed?: number;
+  /** Wants `Completion.logprobs`. */
+  logprobs?: boolean;
   stop?: string[];
   signal?: AbortSignal;
 }
@@ -20,6 +22,8 @@ export interface Completion {
   /** Prompt tokens that were already in the KV cache. */
   cachedTokens?: number;
   completionTokens: number;
+  /** Natural logarithms of the tokens' probabilities, when asked for and known. */
+  logprobs?: number[];
   /** Wall time of this request in seconds, queueing included. */
   seconds: number;
 }

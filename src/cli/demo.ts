@@ -9,6 +9,7 @@ import { formatBytes } from '../base/duration.ts';
 import { CupelError } from '../base/errors.ts';
 import type { EvaluateFacts } from '../evaluate/evaluate.ts';
 import { serve } from '../serve/serve.ts';
+import { describeCascade } from './cascade.ts';
 import { describeReport } from './report.ts';
 import { type RunChoices, type RunResult, runChain, runOptions, serveCommand } from './run.ts';
 import { type CommonOptions, print, type Session, withSession } from './session.ts';
@@ -28,6 +29,7 @@ export function register(program: Command): void {
   runOptions(command);
   command.setOptionValueWithSource('budget', DEMO_BUDGET, 'default');
   command.setOptionValueWithSource('calibrationShare', DEMO_CALIBRATION, 'default');
+  command.setOptionValueWithSource('cascade', true, 'default');
   command.action((options: CommonOptions & RunChoices) =>
     withSession(options, async (session) => {
       const traffic = fileURLToPath(new URL('traffic.jsonl', EXAMPLE));
@@ -35,7 +37,9 @@ export function register(program: Command): void {
       const { result, report } = await runChain(session, traffic, { ...options, test });
       const asked = await askServer(session, result.model);
       print(session.json, { ...result, ...asked }, () =>
-        [describeReport(report), describeFiles(result), describeRequest(result, asked)].join('\n\n'),
+        [describeReport(report), describeTogether(result), describeFiles(result), describeRequest(result, asked)].join(
+          '\n\n',
+        ),
       );
     }),
   );
@@ -72,6 +76,13 @@ async function askServer(session: Session, model: string): Promise<Asked> {
   } finally {
     await server.close();
   }
+}
+
+/** What the student and its teacher do together. */
+function describeTogether({ artifacts }: RunResult): string {
+  const evaluated = openArtifact(artifacts.evaluate);
+  const { cascade } = evaluated.manifest.facts as unknown as EvaluateFacts;
+  return cascade ? describeCascade(evaluated, cascade) : '';
 }
 
 function describeFiles({ artifacts }: RunResult): string {

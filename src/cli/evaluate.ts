@@ -4,6 +4,7 @@ import type { Command } from 'commander';
 import { openArtifact } from '../artifacts/store.ts';
 import { EVALUATE_DEFAULTS, EVALUATE_VERSION, type EvaluateFacts, evaluate } from '../evaluate/evaluate.ts';
 import { openCompleter } from '../serve/completer.ts';
+import { describeCascade, keepCascade } from './cascade.ts';
 import { integerOption } from './numbers.ts';
 import { type CommonOptions, commonOptions, print, type Session, withSession } from './session.ts';
 import { fileInput, type MadeArtifact, stage } from './stages.ts';
@@ -14,6 +15,7 @@ export interface EvaluateChoices {
   scorer: string;
   maxTokens: number;
   requireAllFields?: boolean;
+  cascade?: boolean;
 }
 
 export function evaluateOptions(command: Command): Command {
@@ -24,7 +26,8 @@ export function evaluateOptions(command: Command): Command {
       EVALUATE_DEFAULTS.scorer,
     )
     .option('--max-tokens <n>', 'longest answer; 0 takes twice the longest training answer', integerOption(0), 0)
-    .option('--require-all-fields', 'JSON: an answer counts only if all of its fields are right');
+    .option('--require-all-fields', 'JSON: an answer counts only if all of its fields are right')
+    .option('--cascade', 'fit when to hand over to the teacher, for `cupel serve --teacher`');
 }
 
 /** Evaluate as a stage; the model counts by its content, so another file is another evaluation. */
@@ -39,9 +42,10 @@ export async function runEvaluate(
     scorer: choices.scorer,
     maxTokens: choices.maxTokens,
     requireAllFields: choices.requireAllFields ?? false,
+    ...(choices.cascade && { cascade: true }),
   };
   const inputs = { model: await fileInput(model), dataset: dataset.manifest.key };
-  return stage(session, 'evaluate', EVALUATE_VERSION, inputs, options, async (folder) => {
+  const artifact = await stage(session, 'evaluate', EVALUATE_VERSION, inputs, options, async (folder) => {
     const tokenizer = openTokenizer(model);
     const completer = await openCompleter(model);
     try {
@@ -58,10 +62,13 @@ export async function runEvaluate(
       await completer.close();
     }
   });
+  const { cascade } = artifact.manifest.facts as unknown as EvaluateFacts;
+  if (cascade) await keepCascade(model, cascade);
+  return artifact;
 }
 
 export function describeEvaluation(artifact: MadeArtifact): string {
-  const { quality, speed, scorer, notes } = artifact.manifest.facts as EvaluateFacts;
+  const { quality, speed, scorer, notes, cascade } = artifact.manifest.facts as EvaluateFacts;
   const interval = (bounds: { lower: number; upper: number }) =>
     `${bounds.lower.toFixed(3)} to ${bounds.upper.toFixed(3)}`;
   return [
@@ -72,6 +79,7 @@ export function describeEvaluation(artifact: MadeArtifact): string {
     ]),
     `ratio ${quality.ratio.toFixed(3)}, with 95% confidence at least ${quality.lower95.toFixed(3)} (${quality.n} items, scorer ${scorer})`,
     `${speed.requestsPerSecond.toFixed(2)} requests/s with ${speed.concurrency} at once`,
+    ...(cascade ? [describeCascade(artifact, cascade)] : []),
     ...notes.map((note) => `note: ${note}`),
     artifact.path,
   ].join('\n');

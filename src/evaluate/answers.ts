@@ -4,12 +4,15 @@ import { diskError } from '../base/durable.ts';
 import { CupelError } from '../base/errors.ts';
 import type { Progress } from '../base/progress.ts';
 import type { Completer, Completion } from '../chat/completer.ts';
+import { type Signals, signalsOf } from '../chat/confidence.ts';
 import { type Example, promptOf } from '../chat/messages.ts';
 
 /** A line of answers.jsonl. */
-export interface Answer extends Omit<Completion, 'finishReason'> {
+export interface Answer extends Omit<Completion, 'finishReason' | 'logprobs'> {
   id: string;
   finishReason: Completion['finishReason'] | 'failed';
+  /** From its token probabilities, when they were asked for. */
+  signals?: Signals;
   /** Milliseconds since 1970. */
   startedAt: number;
   /** Why there is no answer, e.g. the conversation does not fit the context. It counts as wrong. */
@@ -22,6 +25,8 @@ export interface AnswerRun {
   maxTokens: (example: Example) => number;
   /** answers.jsonl; what it holds is not asked again. */
   file: string;
+  /** Keeps the signals of confidence with each answer. */
+  withSignals?: boolean;
   progress: Progress;
   signal?: AbortSignal;
 }
@@ -86,8 +91,11 @@ async function ask(run: AnswerRun, example: Example): Promise<Answer> {
   const startedAt = Date.now();
   const { messages, tools } = { messages: promptOf(example), tools: example.tools };
   try {
-    const request = { messages, tools, maxTokens: run.maxTokens(example), temperature: 0, signal: run.signal };
-    return { id: example.id, startedAt, ...(await run.completer.complete(request)) };
+    const { withSignals: logprobs, signal } = run;
+    const request = { messages, tools, maxTokens: run.maxTokens(example), temperature: 0, logprobs, signal };
+    const { logprobs: known, ...answer } = await run.completer.complete(request);
+    const signals = known && { signals: signalsOf(known, answer.finishReason === 'stop') };
+    return { id: example.id, startedAt, ...answer, ...signals };
   } catch (error) {
     if (!(error instanceof CupelError) || run.signal?.aborted) throw error;
     const seconds = (Date.now() - startedAt) / 1000;

@@ -6,8 +6,10 @@ import { CupelError } from '../base/errors.ts';
 import { readJsonl, toJsonl } from '../base/jsonl.ts';
 import { type Progress, silent } from '../base/progress.ts';
 import type { Completer } from '../chat/completer.ts';
+import { signalsOf } from '../chat/confidence.ts';
 import { type Example, messageText, promptOf } from '../chat/messages.ts';
 import { type Answer, answerAll, busySeconds } from './answers.ts';
+import { type Answered, type CascadeFacts, cascadeOf } from './cascade/cascade.ts';
 import { type Contamination, contaminationOf } from './contamination.ts';
 import { type Basis, basisOf, expectedAnswer, rightAnswer } from './expected.ts';
 import { countLook, testHash } from './looks.ts';
@@ -33,6 +35,8 @@ export interface EvaluateOptions {
   requireAllFields: boolean;
   /** Tag whose equal values make items of one source, resampled as a whole; '' for none. */
   clusterTag: string;
+  /** Also answers the calibration split, and says when to hand over to the teacher. */
+  cascade?: boolean;
 }
 
 export const EVALUATE_DEFAULTS: EvaluateOptions = {
@@ -110,6 +114,8 @@ export interface EvaluateFacts extends Record<string, unknown> {
   looks: number;
   /** Hash of the test split's conversations. */
   testHash: string;
+  /** With `cascade`. */
+  cascade?: CascadeFacts;
   notes: string[];
 }
 
@@ -121,23 +127,25 @@ export async function evaluate(run: EvaluateRun): Promise<EvaluateFacts> {
   const options = { ...EVALUATE_DEFAULTS, ...run.options };
   const test = await readSplit(run.dataset, 'test');
   if (!test) throw noTest(run.dataset);
-  const seen = [
-    ...((await readSplit(run.dataset, 'train')) ?? []),
-    ...((await readSplit(run.dataset, 'calibration')) ?? []),
-  ];
+  const calibration = (await readSplit(run.dataset, 'calibration')) ?? [];
+  const seen = [...((await readSplit(run.dataset, 'train')) ?? []), ...calibration];
   const basis = basisOf(test);
   const right = [...seen, ...test].map((example) => rightAnswer(example, basis)).filter((text) => text !== undefined);
   const scorer = chooseScorer(options.scorer, right);
   const maxTokens = options.maxTokens || answerLimit(seen, run.countTokens);
-  const answers = await answerAll({
-    completer: run.completer,
-    examples: test,
-    maxTokens: () => maxTokens,
-    file: join(run.folder, 'answers.jsonl'),
-    progress: run.progress ?? silent,
-    signal: run.signal,
-  });
-  const items = scoreItems(test, answers, basis, scorers[scorer].prepare(right, options));
+  const answer = (examples: Example[], file: string) =>
+    answerAll({
+      completer: run.completer,
+      examples,
+      maxTokens: () => maxTokens,
+      withSignals: options.cascade,
+      file: join(run.folder, file),
+      progress: run.progress ?? silent,
+      signal: run.signal,
+    });
+  const answers = await answer(test, 'answers.jsonl');
+  const score = scorers[scorer].prepare(right, options);
+  const items = scoreItems(test, answers, basis, score);
   writeFileDurably(join(run.folder, 'scores.jsonl'), toJsonl(items));
   const pairs = items.map((item): Pair => {
     const cluster = item.tags?.[options.clusterTag];
@@ -159,8 +167,24 @@ export async function evaluate(run: EvaluateRun): Promise<EvaluateFacts> {
     testHash: testHash(test),
     notes: [],
   };
+  if (options.cascade) {
+    const asked = await answer(calibration, 'calibration-answers.jsonl');
+    const known = answeredOf(scoreItems(calibration, asked, basis, score), asked);
+    facts.cascade = cascadeOf(known, answeredOf(items, answers), options);
+  }
   facts.notes = notesFor(facts, test, items.length);
   return facts;
+}
+
+/** Scored items with the signals of their answers; where a completer tells none, the answer has no confidence. */
+function answeredOf(items: readonly ScoredItem[], answers: readonly Answer[]): Answered[] {
+  const byId = new Map(answers.map((answer) => [answer.id, answer]));
+  return items.map(({ id, student: text, studentScore, teacherScore }) => ({
+    text,
+    student: studentScore,
+    teacher: teacherScore,
+    signals: byId.get(id)?.signals ?? signalsOf([], false),
+  }));
 }
 
 async function readSplit(folder: string, name: string): Promise<Example[] | undefined> {

@@ -46,6 +46,9 @@ export const Evaluated = z.looseObject({
   contamination: z.looseObject({ nearDuplicates: z.number(), passages: z.number() }),
   looks: z.number(),
   testHash: z.string(),
+  cascade: z
+    .looseObject({ point: z.looseObject({ local: z.number(), quality: z.number(), n: z.number() }) })
+    .optional(),
   notes: z.array(z.string()),
 });
 export type Evaluated = z.infer<typeof Evaluated>;

@@ -38,6 +38,10 @@ export function createApp(service: Service): Hono {
     const models = service.load().map(({ model, ...load }) => ({ id: model, ...load }));
     return service.draining ? c.json({ status: 'stopping', models }, 503) : c.json({ status: 'ok', models });
   });
+  app.get('/v1/cascade', (c) => {
+    if (!service.cascade) throw new ApiError(404, 'this server has no teacher behind it', { code: 'no_cascade' });
+    return c.json(service.cascade.status());
+  });
   app.get('/metrics', async (c) =>
     c.text(await service.metrics.registry.metrics(), 200, { 'content-type': service.metrics.registry.contentType }),
   );

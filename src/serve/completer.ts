@@ -12,13 +12,15 @@ function completerOf({ name, engine, piecesOf, close }: ServedModel): Completer 
   return {
     name,
     concurrency: engine.info.parallel,
-    complete: async ({ messages, tools, maxTokens, temperature = 0, seed, stop, signal }) => {
+    complete: async ({ messages, tools, maxTokens, temperature = 0, seed, stop, logprobs, signal }) => {
       const started = performance.now();
-      const request = { pieces: piecesOf(messages, tools), maxTokens, sampling: { temperature, seed }, stop };
+      const asked = { pieces: piecesOf(messages, tools), maxTokens, sampling: { temperature, seed }, stop };
+      const request = logprobs ? { ...asked, logprobs: 0 } : asked;
       const result = await engine.generate(request, { signal });
       const { text, finishReason, promptTokens, cachedTokens, completionTokens } = result;
       const seconds = (performance.now() - started) / 1000;
-      return { text, finishReason, promptTokens, cachedTokens, completionTokens, seconds };
+      const known = result.logprobs && { logprobs: result.logprobs.map(({ logprob }) => logprob) };
+      return { text, finishReason, promptTokens, cachedTokens, completionTokens, seconds, ...known };
     },
     loglikelihood: ({ context, continuations }) => likelihoodsOf(engine, context, continuations),
     close,

@@ -4,6 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { createAdaptorServer } from '@hono/node-server';
 import { CupelError } from '../base/errors.ts';
 import { createApp } from './app.ts';
+import type { CascadeSettings } from './cascade/cascade.ts';
 import { loadAdapterAs, loadModelAs } from './library.ts';
 import { Models } from './models.ts';
 import { Service } from './service.ts';
@@ -34,6 +35,8 @@ export interface ServeOptions {
   bodyBytes?: number;
   /** How long `close` waits for requests in flight. */
   drainSeconds?: number;
+  /** A teacher behind the student. */
+  cascade?: CascadeSettings;
 }
 
 export interface RunningServer {
@@ -42,6 +45,7 @@ export interface RunningServer {
   close(): Promise<void>;
 }
 
+const KEEP_ALIVE_MS = 65_000;
 const USUAL_QUEUE = 256;
 const USUAL_BODY = 8 * 2 ** 20;
 const USUAL_DRAIN = 30;
@@ -55,12 +59,16 @@ export async function serve(options: ServeOptions): Promise<RunningServer> {
     limits: { bodyBytes: options.bodyBytes ?? USUAL_BODY, queue: options.queue ?? USUAL_QUEUE },
     adminKey: options.adminKey ?? (process.env.CUPEL_ADMIN_KEY || undefined),
     modelOptions,
+    cascade: options.cascade,
   });
   const server = createAdaptorServer({ fetch: createApp(service).fetch }) as Server;
   try {
     const first = await loadModelAs(models, options.model, { ...modelOptions, name: options.name });
     for (const { path, name } of options.models ?? []) await loadModelAs(models, path, { ...modelOptions, name });
     for (const { path, name, model } of options.adapters ?? []) await loadAdapterAs(models, { path, name, model });
+    // longer than the usual idle time of clients and proxies, so that none asks on a connection that is being closed
+    server.keepAliveTimeout = KEEP_ALIVE_MS;
+    server.headersTimeout = KEEP_ALIVE_MS + 1000;
     await listen(server, host, port);
     return { url: urlOf(server), model: first.name, close: once(() => stop(server, service, drainSeconds)) };
   } catch (error) {

@@ -3,6 +3,7 @@ import type { HttpBindings } from '@hono/node-server';
 import type { Context } from 'hono';
 import { sha256 } from '../base/hash.ts';
 import { VERSION } from '../base/version.ts';
+import { Cascade, type CascadeSettings } from './cascade/cascade.ts';
 import type { GenerateRequest, GenerateResult, TextDelta } from './engine/protocol.ts';
 import { Admission } from './http/admission.ts';
 import { ApiError } from './http/errors.ts';
@@ -25,6 +26,7 @@ export interface ServiceSettings {
   adminKey?: string;
   /** For models loaded later. */
   modelOptions: ModelOptions;
+  cascade?: CascadeSettings;
 }
 
 /** One request of a caller while it is answered. */
@@ -46,16 +48,19 @@ export class Service {
   readonly adminKey: string | undefined;
   readonly modelOptions: ModelOptions;
   readonly metrics = new Metrics();
+  /** With a teacher behind the student. */
+  readonly cascade: Cascade | undefined;
   draining = false;
   private readonly admissions = new WeakMap<ServedModel, Admission>();
   private readonly flying = new Set<Flight>();
   private readonly waiting = new Set<() => void>();
 
-  constructor(models: Models, { limits, adminKey, modelOptions }: ServiceSettings) {
+  constructor(models: Models, { limits, adminKey, modelOptions, cascade }: ServiceSettings) {
     this.models = models;
     this.limits = limits;
     this.adminKey = adminKey;
     this.modelOptions = modelOptions;
+    this.cascade = cascade && new Cascade(cascade, this.metrics.registry);
     this.metrics.watch(() => this.load());
   }
 
@@ -165,7 +170,7 @@ export class Service {
 }
 
 /** Whose turn it is in the queue: an API key, or else an address. */
-function callerOf(c: Context): string {
+export function callerOf(c: Context): string {
   const key = c.req.header('authorization');
   if (key) return sha256(key);
   return (c.env as Partial<HttpBindings>).incoming?.socket.remoteAddress ?? 'unknown';

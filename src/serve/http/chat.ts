@@ -7,6 +7,7 @@ import type { GenerateRequest, GenerateResult, TokenReport } from '../engine/pro
 import type { ServedModel } from '../served-model.ts';
 import { type Call, type Service, VERSION_TAG } from '../service.ts';
 import { readBody } from './body.ts';
+import { cascaded, type Rendering } from './cascaded.ts';
 import { ApiError } from './errors.ts';
 import { eventStream } from './event-stream.ts';
 import { chatLogprobs } from './logprobs.ts';
@@ -33,8 +34,12 @@ export async function chatCompletions(c: Context, service: Service): Promise<Res
   const target = service.models.find(body.model);
   const tools = body.tool_choice === 'none' ? [] : (body.tools ?? []);
   const requests = requestsOf(body, tools, target.model);
-  const call = await service.begin(c, target, requests.length);
   const head = headOf(target.name);
+  if (service.cascade && requests.length === 1) {
+    const asked = { target, body, request: requests[0] };
+    return cascaded(c, service, service.cascade, asked, renderingOf(c, body, requests[0], tools, head));
+  }
+  const call = await service.begin(c, target, requests.length);
   if (body.stream) return stream(call, requests, tools, head, body.stream_options?.include_usage ?? false);
   return call.finish(async () => {
     const results = await Promise.all(requests.map((request) => call.generate(request)));
@@ -55,6 +60,47 @@ function choiceOf(result: GenerateResult, tools: readonly Tool[]) {
     logprobs: result.logprobs ? chatLogprobs(result.logprobs) : null,
     finish_reason: calls.length > 0 ? 'tool_calls' : result.finishReason,
     ...(result.confidence !== undefined && { confidence: result.confidence }),
+  };
+}
+
+/** Answers that are there already, as the caller wants them. */
+function renderingOf(
+  c: Context,
+  body: ChatBody,
+  request: GenerateRequest,
+  tools: readonly Tool[],
+  head: Head,
+): Rendering {
+  const wanted = (result: GenerateResult) =>
+    request.logprobs === undefined ? { ...result, logprobs: undefined } : result;
+  return {
+    student: (result) => {
+      const known = wanted(result);
+      const choices = [{ index: 0, ...choiceOf(known, tools) }];
+      if (!body.stream) return c.json({ ...head, object: 'chat.completion', choices, usage: usageOf([[result]]) });
+      const done: Call = {
+        generate: async (_, onDelta) => {
+          onDelta?.(known);
+          return known;
+        },
+        finish: (work) => work(),
+        abort: () => {},
+      };
+      return stream(done, [request], tools, head, body.stream_options?.include_usage ?? false);
+    },
+    teacher: (answer) => {
+      if (!body.stream) return c.json(answer);
+      const { choices, usage, ...rest } = answer;
+      const chunk = { ...rest, object: 'chat.completion.chunk' };
+      const produce = async (send: (data: object) => void) => {
+        choices.forEach(({ message, finish_reason }, index) => {
+          send({ ...chunk, choices: [{ index, delta: message, finish_reason: null }] });
+          send({ ...chunk, choices: [{ index, delta: {}, finish_reason }] });
+        });
+        if (body.stream_options?.include_usage) send({ ...chunk, choices: [], usage });
+      };
+      return eventStream(produce, () => {});
+    },
   };
 }
 

@@ -1,0 +1,42 @@
+// The cascade on the command line: its figures with money, and the file that `serve --teacher` reads.
+import type { Artifact } from '../artifacts/store.ts';
+import { sha256File } from '../base/hash.ts';
+import { writeCascade } from '../chat/confidence.ts';
+import type { CascadeFacts } from '../evaluate/cascade/cascade.ts';
+import type { CascadePoint } from '../evaluate/cascade/operating.ts';
+import { costsPer1k } from '../report/plane.ts';
+import { percent } from '../report/verdict.ts';
+import { formatTable } from './table.ts';
+
+/** Writes MODEL.gguf.cascade.json. */
+export async function keepCascade(model: string, { calibration, point }: CascadeFacts): Promise<void> {
+  const { threshold, local, ratio, lower95, n } = point;
+  const sha256 = await sha256File(model);
+  writeCascade(model, { format: 1, model: sha256, calibration, threshold, test: { local, ratio, lower95, n } });
+}
+
+/** Quality against the share answered locally and money, and the operating point. */
+export function describeCascade(
+  evaluated: Artifact,
+  { point, curve, calibrated, brier, reason }: CascadeFacts,
+): string {
+  const { student, teacher } = costsPer1k(evaluated);
+  const line = (name: string, { threshold, local, quality, ratio, lower95 }: CascadePoint) => [
+    name,
+    threshold === null ? 'never' : threshold.toFixed(3),
+    percent(local),
+    quality.toFixed(3),
+    ratio.toFixed(3),
+    lower95.toFixed(3),
+    `$${(student + (1 - local) * teacher).toFixed(4)}`,
+  ];
+  return [
+    formatTable([
+      ['cascade', 'student from confidence', 'answered locally', 'quality', 'ratio', 'at least (95%)', 'per 1,000'],
+      ...curve.map((each) => line('', each)),
+      line('operating point', point),
+    ]),
+    `the operating point comes from ${calibrated} calibration items; the figures are of ${point.n} test items; Brier score ${brier.toFixed(3)}`,
+    ...(reason ? [`note: the student answers nothing: ${reason}`] : []),
+  ].join('\n');
+}
