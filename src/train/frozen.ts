@@ -33,20 +33,39 @@ export function frozenWeights(
       const sizes = projections.map(({ out }) => out);
       const product = frozenProduct(b, source, precision, x, inputs, projections);
       const parts = b.split(product, product.shape.length - 1, sizes);
-      return projections.map((projection, i) => {
-        const { name, out, bias } = projection;
-        const base = bias ? b.add(parts[i], weight(`${name}.bias`, [out])) : parts[i];
-        return adapters ? addAdapter(b, x, base, name, adapters) : base;
-      });
+      const base = projections.map(({ name, out, bias }, i) =>
+        bias ? b.add(parts[i], weight(`${name}.bias`, [out])) : parts[i],
+      );
+      return adapters ? addAdapters(b, x, base, projections, adapters) : base;
     },
   };
 }
 
-function addAdapter(b: Builder, x: Value, base: Value, module: string, { values, scale }: AdapterBranch): Value {
-  const pair = values.get(module);
-  if (!pair) return base;
-  const narrow = b.matmul(x, pair.A, { transB: true, alpha: scale });
-  return b.add(b.matmul(narrow, pair.B), base);
+/** One product of x with the A of all adapters: x is read once forward, and its gradient is made at once. */
+function addAdapters(
+  b: Builder,
+  x: Value,
+  base: readonly Value[],
+  projections: readonly Projection[],
+  { values, scale }: AdapterBranch,
+): Value[] {
+  const pairs = projections.flatMap(({ name }, i) => {
+    const pair = values.get(name);
+    return pair ? [{ ...pair, at: i }] : [];
+  });
+  if (pairs.length === 0) return [...base];
+  const stacked = b.concat(
+    pairs.map(({ A }) => A),
+    0,
+  );
+  const narrow = b.matmul(x, stacked, { transB: true, alpha: scale });
+  const ranks = pairs.map(({ A }) => A.shape[0] as number);
+  const parts = b.split(narrow, narrow.shape.length - 1, ranks);
+  const adapted = [...base];
+  pairs.forEach(({ B, at }, i) => {
+    adapted[at] = b.add(b.matmul(parts[i], B), base[at]);
+  });
+  return adapted;
 }
 
 /** x [...,K] through the stacked matrices of all projections: [..., sum of outputs]. */
