@@ -2,6 +2,7 @@
 import { statSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { type Progress, silent } from '../base/progress.ts';
+import { withTemplate } from '../formats/base-template.ts';
 import type { Checkpoint } from '../formats/checkpoint.ts';
 import { readPeft } from '../formats/peft.ts';
 import { mergeAdapter } from './merge.ts';
@@ -40,6 +41,8 @@ export async function compress(run: CompressRun): Promise<CompressFacts> {
   const { base, types, folder } = run;
   for (const type of types) precisionOf(type);
   const weights = run.adapter === undefined ? base.weights : mergeAdapter(base.weights, readPeft(run.adapter));
+  // an adapter was trained on conversations, so the merged model knows their form even where its base had none
+  const model = run.adapter === undefined ? base : withTemplate(base);
   const files: CompressFacts['files'] = [];
   let parameters = 0;
   let notes: string[] = [];
@@ -47,8 +50,8 @@ export async function compress(run: CompressRun): Promise<CompressFacts> {
     run.signal?.throwIfAborted();
     const name = `${stemOf(base.path)}-${type}.gguf`;
     const path = join(folder, name);
-    const written = writeGgufModel(path, base, { type, weights, signal: run.signal });
-    writeModelfile(path, base);
+    const written = writeGgufModel(path, model, { type, weights, signal: run.signal });
+    writeModelfile(path, model);
     ({ parameters, notes } = written);
     files.push({ type, name, bytes: statSync(path).size, relativeError: written.relativeError });
     (run.progress ?? silent)({ stage: 'compress', done: index + 1, total: types.length, unit: 'files', message: name });

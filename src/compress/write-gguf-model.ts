@@ -32,6 +32,9 @@ export function writeGgufModel(path: string, model: Checkpoint, options: WriteOp
   const parts = ggufTensors(model, options.weights);
   const metadata = ggufMetadata(model).set('general.file_type', { type: 'u32', value: precision.number });
   const error = new RelativeError();
+  if (model.chatTemplate !== undefined) {
+    metadata.set('tokenizer.chat_template', { type: 'string', value: model.chatTemplate });
+  }
   let done = 0;
   const tensors = parts.map(({ name, shape, role, pieces }) => {
     const type = tensorType(precision, role, shape);

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { CupelError } from '../base/errors.ts';
 import { readJsonl } from '../base/jsonl.ts';
 import type { Example } from '../chat/messages.ts';
+import { trainingTemplate } from '../formats/base-template.ts';
 import type { Checkpoint } from '../formats/checkpoint.ts';
 import { toSamples } from '../train/examples.ts';
 import type { Sample } from '../train/sample.ts';
@@ -24,7 +25,8 @@ export async function readMaterial(
   student: Checkpoint,
   options: Pick<DistillOptions, 'maxTokens' | 'validationRows'>,
 ): Promise<Material> {
-  const { chatTemplate, tokenizer } = student;
+  const { tokenizer } = student;
+  const chatTemplate = trainingTemplate(student);
   if (chatTemplate === undefined) {
     throw new CupelError('the student has no chat template', {
       place: { file: student.path },
