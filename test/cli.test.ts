@@ -78,6 +78,8 @@ describe('cupel', () => {
       cost: { teacherPer1k: expect.any(Number), studentPer1k: expect.any(Number), share: expect.any(Number) },
     });
     expect(result.reasons.length).toBeGreaterThan(0);
+    const evaluation = JSON.parse(readFileSync(join(result.artifacts.evaluate, 'manifest.json'), 'utf8'));
+    expect(evaluation.facts.looks).toBe(1);
     expect(existsSync(result.model)).toBe(true);
     expect(/not proven/i.test(readFileSync(result.report, 'utf8'))).toBe(true);
     expect(Object.keys(result.artifacts)).toEqual(['import', 'distill', 'compress', 'evaluate', 'report']);

@@ -1,5 +1,5 @@
 // `cupel evaluate`: the very GGUF file that will be served answers the held-out items.
-import { resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import type { Command } from 'commander';
 import { openArtifact } from '../artifacts/store.ts';
 import { EVALUATE_DEFAULTS, EVALUATE_VERSION, type EvaluateFacts, evaluate } from '../evaluate/evaluate.ts';
@@ -55,6 +55,7 @@ export async function runEvaluate(
         countTokens: (text) => tokenizer.encode(text).length,
         options,
         folder,
+        looksFile: join(session.workspace, 'looks.jsonl'),
         progress: session.progress,
         signal: session.signal,
       });
