@@ -12,6 +12,8 @@ export interface CompletionRequest {
   /** Wants `Completion.logprobs`. */
   logprobs?: boolean;
   stop?: string[];
+  /** Answers with one of these texts; a completer that cannot hold itself to them ignores them. */
+  labels?: string[];
   signal?: AbortSignal;
 }
 

@@ -16,6 +16,7 @@ export interface EvaluateChoices {
   maxTokens: number;
   requireAllFields?: boolean;
   cascade?: boolean;
+  labelSet?: boolean;
 }
 
 export function evaluateOptions(command: Command): Command {
@@ -27,7 +28,11 @@ export function evaluateOptions(command: Command): Command {
     )
     .option('--max-tokens <n>', 'longest answer; 0 takes twice the longest training answer', integerOption(0), 0)
     .option('--require-all-fields', 'JSON: an answer counts only if all of its fields are right')
-    .option('--cascade', 'fit when to hand over to the teacher, for `cupel serve --teacher`');
+    .option('--cascade', 'fit when to hand over to the teacher, for `cupel serve --teacher`')
+    .option(
+      '--label-set',
+      'hold the student to the answers that the training rows know (serve the same with `labels`)',
+    );
 }
 
 /** Evaluate as a stage; the model counts by its content, so another file is another evaluation. */
@@ -43,6 +48,7 @@ export async function runEvaluate(
     maxTokens: choices.maxTokens,
     requireAllFields: choices.requireAllFields ?? false,
     ...(choices.cascade && { cascade: true }),
+    labelSet: choices.labelSet ?? false,
   };
   const inputs = { model: await fileInput(model), dataset: dataset.manifest.key };
   const artifact = await stage(session, 'evaluate', EVALUATE_VERSION, inputs, options, async (folder) => {

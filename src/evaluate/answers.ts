@@ -23,6 +23,8 @@ export interface AnswerRun {
   completer: Completer;
   examples: readonly Example[];
   maxTokens: (example: Example) => number;
+  /** The closed set that answers are held to. */
+  labels?: string[];
   /** answers.jsonl; what it holds is not asked again. */
   file: string;
   /** Keeps the signals of confidence with each answer. */
@@ -91,8 +93,8 @@ async function ask(run: AnswerRun, example: Example): Promise<Answer> {
   const startedAt = Date.now();
   const { messages, tools } = { messages: promptOf(example), tools: example.tools };
   try {
-    const { withSignals: logprobs, signal } = run;
-    const request = { messages, tools, maxTokens: run.maxTokens(example), temperature: 0, logprobs, signal };
+    const { withSignals: logprobs, labels, signal } = run;
+    const request = { messages, tools, maxTokens: run.maxTokens(example), temperature: 0, labels, logprobs, signal };
     const { logprobs: known, ...answer } = await run.completer.complete(request);
     const signals = known && { signals: signalsOf(known, answer.finishReason === 'stop') };
     return { id: example.id, startedAt, ...answer, ...signals };

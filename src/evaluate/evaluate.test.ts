@@ -213,6 +213,17 @@ describe('what would spoil the verdict', () => {
     ]);
   });
 
+  test('a label set holds the student to the answers of the training rows, and is refused where they are no closed set', async () => {
+    const { completer, seen } = standIn(right);
+    await run(dataset(echo.slice(0, 20), echo.slice(20)), completer, { options: { labelSet: true, resamples: 200 } });
+    expect(seen.asked[0].labels).toEqual(['label 0', 'label 1', 'label 2', 'label 3']);
+    const free = Array.from({ length: 30 }, (_, i) => example(i, `ask ${i}`, `answer ${i}`));
+    const open = run(dataset(echo, free), completer, { options: { labelSet: true } });
+    await expect(open).rejects.toThrow(/30 different answers: no closed set/);
+    await run(dataset(echo.slice(0, 20), echo.slice(20)), completer);
+    expect(seen.asked.at(-1)!.labels).toBeUndefined();
+  });
+
   test('looks at a test split are counted once for each evaluation, over half a line too', async () => {
     const looksFile = join(root, 'looks.jsonl');
     const data = dataset(echo);

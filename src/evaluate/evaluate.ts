@@ -37,6 +37,8 @@ export interface EvaluateOptions {
   clusterTag: string;
   /** Also answers the calibration split, and says when to hand over to the teacher. */
   cascade?: boolean;
+  /** The student is held to the answers that the training rows know, as the server's `labels` do. */
+  labelSet: boolean;
 }
 
 export const EVALUATE_DEFAULTS: EvaluateOptions = {
@@ -46,6 +48,7 @@ export const EVALUATE_DEFAULTS: EvaluateOptions = {
   seed: 1,
   requireAllFields: false,
   clusterTag: '',
+  labelSet: false,
 };
 
 export interface EvaluateRun {
@@ -133,11 +136,13 @@ export async function evaluate(run: EvaluateRun): Promise<EvaluateFacts> {
   const right = [...seen, ...test].map((example) => rightAnswer(example, basis)).filter((text) => text !== undefined);
   const scorer = chooseScorer(options.scorer, right);
   const maxTokens = options.maxTokens || answerLimit(seen, run.countTokens);
+  const labels = options.labelSet ? labelSetOf(seen) : undefined;
   const answer = (examples: Example[], file: string) =>
     answerAll({
       completer: run.completer,
       examples,
       maxTokens: () => maxTokens,
+      labels,
       withSignals: options.cascade,
       file: join(run.folder, file),
       progress: run.progress ?? silent,
@@ -196,6 +201,21 @@ async function readSplit(folder: string, name: string): Promise<Example[] | unde
 function answerLimit(seen: readonly Example[], count: CountTokens): number {
   const longest = seen.map((example) => expectedAnswer(example)).reduce((a, b) => (b.length > a.length ? b : a), '');
   return longest === '' ? 512 : Math.max(32, 2 * count(longest) + 16);
+}
+
+/** Most answers that a closed set may have. */
+const MOST_LABELS = 500;
+
+/** The different answers of the training rows. @throws CupelError when they are no closed set */
+function labelSetOf(seen: readonly Example[]): string[] {
+  const labels = [...new Set(seen.map((example) => expectedAnswer(example).trim()))].sort();
+  const closed = labels.length > 1 && labels.length <= MOST_LABELS && 2 * labels.length <= seen.length;
+  if (closed) return labels;
+  throw new CupelError(`the ${seen.length} training rows have ${labels.length} different answers: no closed set`, {
+    place: { field: '--label-set' },
+    remedy: `leave --label-set out; it is for jobs with 2 to ${MOST_LABELS} answers, each known from two rows or more`,
+    exitCode: 2,
+  });
 }
 
 function scoreItems(test: Example[], answers: Answer[], basis: Basis, score: ScoreAnswer): ScoredItem[] {

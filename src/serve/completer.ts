@@ -12,9 +12,9 @@ function completerOf({ name, engine, piecesOf, close }: ServedModel): Completer 
   return {
     name,
     concurrency: engine.info.parallel,
-    complete: async ({ messages, tools, maxTokens, temperature = 0, seed, stop, logprobs, signal }) => {
+    complete: async ({ messages, tools, maxTokens, temperature = 0, seed, stop, labels, logprobs, signal }) => {
       const started = performance.now();
-      const asked = { pieces: piecesOf(messages, tools), maxTokens, sampling: { temperature, seed }, stop };
+      const asked = { pieces: piecesOf(messages, tools), maxTokens, sampling: { temperature, seed }, stop, labels };
       const request = logprobs ? { ...asked, logprobs: 0 } : asked;
       const result = await engine.generate(request, { signal });
       const { text, finishReason, promptTokens, cachedTokens, completionTokens } = result;
