@@ -1,0 +1,89 @@
+// `npm run headline`: students against GPT-4's recorded answers on three legal tasks, and one for bilingual customer service.
+
+import { existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { availableParallelism, cpus } from 'node:os';
+import { dirname, resolve } from 'node:path';
+import { parseArgs } from 'node:util';
+import { writeFileDurably } from '../src/base/durable.ts';
+import { CupelError, describeError } from '../src/base/errors.ts';
+import { VERSION } from '../src/base/version.ts';
+import { exitCodeOf } from '../src/cli/exit.ts';
+import { withSession } from '../src/cli/session.ts';
+import { DEFAULT_STUDENT, findStudent } from '../src/cli/student.ts';
+import { type Job, LAW_TASKS, lawJobs, requireData, serviceJob } from './headline/jobs.ts';
+import { type Measured, measure } from './headline/measure.ts';
+import { headlineTable, mergeResults } from './headline/table.ts';
+
+const HELP = `npm run headline -- [options]
+  --data DIR           folder with lawbench/, clinc150/ and waimai/ (CUPEL_HEADLINE_DATA, ../shared/data)
+  --accept-terms       take Gemma 3 270M, whose terms (https://ai.google.dev/gemma/terms) you accept; also CUPEL_ACCEPT_TERMS=gemma
+  --student NAME       another student: catalog name, GGUF file or Hugging Face folder
+  --budget TIME        of each legal training (150s)
+  --service-budget T   of the one for customer service (5m)
+  --test-items N       most held-out items a data set (200 for law, which is all of them, 300 for service)
+  --only TEXT          only jobs whose name has TEXT, e.g. "law 2-4"
+  --workspace DIR      (.cupel/headline); what is done there is not done again
+  --output FILE        (bench/results/headline.json)
+Exit code 2 where the data are absent, 0 whatever the verdicts.`;
+
+const { values } = parseArgs({
+  options: {
+    data: { type: 'string', default: process.env.CUPEL_HEADLINE_DATA ?? '../shared/data' },
+    'accept-terms': {
+      type: 'boolean',
+      default: (process.env.CUPEL_ACCEPT_TERMS ?? '').split(/[\s,]+/).includes('gemma'),
+    },
+    student: { type: 'string' },
+    budget: { type: 'string', default: '150s' },
+    'service-budget': { type: 'string', default: '5m' },
+    'test-items': { type: 'string' },
+    'learning-rate': { type: 'string' },
+    only: { type: 'string', default: '' },
+    workspace: { type: 'string', default: '.cupel/headline' },
+    output: { type: 'string', default: 'bench/results/headline.json' },
+    help: { type: 'boolean', default: false },
+  },
+});
+
+async function jobs(data: string): Promise<Job[]> {
+  const items = (usual: number) => Number(values['test-items'] ?? usual);
+  const law = await Promise.all(LAW_TASKS.map((name) => lawJobs(data, name, items(200))));
+  return [...law.flat(), await serviceJob(data, items(300))].filter(({ name }) => name.includes(values.only));
+}
+
+async function headline(): Promise<void> {
+  requireData(values.data);
+  if (values['accept-terms']) process.env.CUPEL_ACCEPT_TERMS = `gemma ${process.env.CUPEL_ACCEPT_TERMS ?? ''}`;
+  const name = values.student ?? (values['accept-terms'] ? 'gemma-3-270m' : DEFAULT_STUDENT);
+  let all: readonly Measured[] = [];
+  const measured: Measured[] = [];
+  await withSession({ workspace: values.workspace }, async (session) => {
+    const student = await findStudent(session, name);
+    for (const job of await jobs(values.data)) {
+      const budget = job.way === 'gold' ? values['service-budget'] : values.budget;
+      const learningRate = values['learning-rate'] ? Number(values['learning-rate']) : undefined;
+      measured.push(await measure(session, student, job, { budget, learningRate }));
+      all = save(measured);
+    }
+  });
+  console.log(headlineTable(all));
+}
+
+/** After each job, so that a run that is cut off leaves what it found; other jobs of the same student stay. */
+function save(results: readonly Measured[]): Measured[] {
+  const file = resolve(values.output);
+  const before = existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as { results: Measured[] }).results : [];
+  const all = mergeResults(before, results);
+  const machine = { cpu: cpus()[0]?.model, cores: availableParallelism() };
+  mkdirSync(dirname(file), { recursive: true });
+  const document = { version: VERSION, at: new Date().toISOString(), machine, results: all };
+  writeFileDurably(file, `${JSON.stringify(document, null, 2)}\n`);
+  return all;
+}
+
+if (values.help) console.log(HELP);
+else
+  await headline().catch((error: unknown) => {
+    console.error(error instanceof CupelError ? `headline: ${describeError(error)}` : error);
+    process.exitCode = exitCodeOf(error);
+  });

@@ -1,0 +1,43 @@
+// The headline as a table: one line for each student, and below it why a verdict is not "proven".
+import { formatDuration } from '../../src/base/duration.ts';
+import { formatTable } from '../../src/cli/table.ts';
+import { percent } from '../../src/report/verdict.ts';
+import type { Measured } from './measure.ts';
+
+export function headlineTable(measured: readonly Measured[]): string {
+  const rows = measured.flatMap(row);
+  const header = ['student', 'job', 'learned from', 'items', 'teacher', 'student', 'ratio', 'at least', 'cost of GPT-4', 'of GPT-4o', 'training', 'USD', 'verdict']; // biome-ignore format: one list
+  return [formatTable([header, ...rows]), '', ...measured.flatMap(why)].join('\n');
+}
+
+/** Earlier results with those of this run in their place. */
+export function mergeResults(before: readonly Measured[], now: readonly Measured[]): Measured[] {
+  const key = ({ job, way, student }: Measured) => [job, way, student].join();
+  const fresh = new Map(now.map((one) => [key(one), one]));
+  const kept = before.map((one) => fresh.get(key(one)) ?? one);
+  const known = new Set(before.map(key));
+  return [...kept, ...now.filter((one) => !known.has(key(one)))];
+}
+
+function row({ student, job, way, rows, quality, slices, cost, training, made }: Measured): string[][] {
+  const [gpt4, gpt4o] = cost;
+  const numbers = ({ teacher, student, ratio, lower95 }: Measured['quality']) => [
+    percent(teacher),
+    percent(student),
+    ratio.toFixed(3),
+    lower95.toFixed(3),
+  ];
+  const verdict = gpt4.verdict === gpt4o.verdict ? gpt4.verdict : `${gpt4.verdict}; at GPT-4o's price ${gpt4o.verdict}`;
+  const money = [formatDuration(training.seconds), made.usd.toFixed(4)];
+  const whole = [student, job, way, String(rows.test), ...numbers(quality), percent(gpt4.share), percent(gpt4o.share), ...money, verdict]; // biome-ignore format: one list
+  return [whole, ...slices.map(({ task, n, ...found }) => ['', `  ${task}`, '', String(n), ...numbers(found)])];
+}
+
+function why({ student, budget, job, way, rows, cost, training, requestsPerSecond }: Measured): string[] {
+  const sample =
+    rows.test < rows.testable ? `${rows.test} of ${rows.testable} held-out items` : `all ${rows.test} held-out items`;
+  return [
+    `${student}, ${job}, ${way}, budget ${budget}: ${rows.train} rows to train, ${sample}; ${training.epochs.toFixed(1)} passes, ended because: ${training.reason}; ${requestsPerSecond.toFixed(1)} answers/s`,
+    ...cost.flatMap(({ teacher, reasons }) => reasons.map((reason) => `  at ${teacher}'s price: ${reason}`)),
+  ];
+}
