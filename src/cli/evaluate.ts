@@ -5,13 +5,14 @@ import { openArtifact } from '../artifacts/store.ts';
 import { EVALUATE_DEFAULTS, EVALUATE_VERSION, type EvaluateFacts, evaluate } from '../evaluate/evaluate.ts';
 import { openCompleter } from '../serve/completer.ts';
 import { describeCascade, keepCascade } from './cascade.ts';
+import { type JudgeChoices, judgeOptions, openJudge } from './judge.ts';
 import { integerOption } from './numbers.ts';
 import { type CommonOptions, commonOptions, print, type Session, withSession } from './session.ts';
 import { fileInput, type MadeArtifact, stage } from './stages.ts';
 import { formatTable } from './table.ts';
 import { openTokenizer } from './tokens.ts';
 
-export interface EvaluateChoices {
+interface ScoringChoices {
   scorer: string;
   maxTokens: number;
   requireAllFields?: boolean;
@@ -19,11 +20,13 @@ export interface EvaluateChoices {
   labelSet?: boolean;
 }
 
+export type EvaluateChoices = ScoringChoices & JudgeChoices;
+
 export function evaluateOptions(command: Command): Command {
-  return command
+  return judgeOptions(command)
     .option(
       '--scorer <name>',
-      'auto looks at the answers; or json, label, exact, normalised, choice, f1, rouge-l, chrf, numeric, regex',
+      'auto looks at the answers; or json, label, exact, normalised, choice, f1, rouge-l, chrf, numeric, regex, judge',
       EVALUATE_DEFAULTS.scorer,
     )
     .option('--max-tokens <n>', 'longest answer; 0 takes twice the longest training answer', integerOption(0), 0)
@@ -50,25 +53,34 @@ export async function runEvaluate(
     ...(choices.cascade && { cascade: true }),
     labelSet: choices.labelSet ?? false,
   };
-  const inputs = { model: await fileInput(model), dataset: dataset.manifest.key };
-  const artifact = await stage(session, 'evaluate', EVALUATE_VERSION, inputs, options, async (folder) => {
-    const tokenizer = openTokenizer(model);
-    const completer = await openCompleter(model);
-    try {
-      return await evaluate({
-        dataset: dataset.path,
-        completer,
-        countTokens: (text) => tokenizer.encode(text).length,
-        options,
-        folder,
-        looksFile: join(session.workspace, 'looks.jsonl'),
-        progress: session.progress,
-        signal: session.signal,
-      });
-    } finally {
-      await completer.close();
-    }
-  });
+  const judge = options.scorer === 'judge' ? await openJudge(session.workspace, choices) : undefined;
+  const inputs = { model: await fileInput(model), dataset: dataset.manifest.key, ...judge?.inputs };
+  const artifact = await stage(
+    session,
+    'evaluate',
+    EVALUATE_VERSION,
+    inputs,
+    { ...options, ...judge?.identity },
+    async (folder) => {
+      const tokenizer = openTokenizer(model);
+      const completer = await openCompleter(model);
+      try {
+        return await evaluate({
+          dataset: dataset.path,
+          completer,
+          countTokens: (text) => tokenizer.encode(text).length,
+          options,
+          folder,
+          judge: judge?.setup,
+          looksFile: join(session.workspace, 'looks.jsonl'),
+          progress: session.progress,
+          signal: session.signal,
+        });
+      } finally {
+        await completer.close();
+      }
+    },
+  );
   const { cascade } = artifact.manifest.facts as unknown as EvaluateFacts;
   if (cascade) await keepCascade(model, cascade);
   return artifact;

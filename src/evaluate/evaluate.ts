@@ -12,6 +12,7 @@ import { type Answer, answerAll, busySeconds } from './answers.ts';
 import { type Answered, type CascadeFacts, cascadeOf } from './cascade/cascade.ts';
 import { type Contamination, contaminationOf } from './contamination.ts';
 import { type Basis, basisOf, expectedAnswer, rightAnswer } from './expected.ts';
+import { JUDGE_DESCRIPTION, type JudgeFacts, type JudgeSetup, judgeItems } from './judged.ts';
 import { countLook, testHash } from './looks.ts';
 import { type Quality, qualityOf } from './quality.ts';
 import { chooseScorer, type ScorerName, scorers } from './scorers/registry.ts';
@@ -25,7 +26,7 @@ import { type CountTokens, type TeacherTokens, teacherTokens } from './tokens.ts
 export const EVALUATE_VERSION = 1;
 
 export interface EvaluateOptions {
-  /** `auto` or a scorer's name. */
+  /** `auto`, a scorer's name, or `judge`. */
   scorer: string;
   /** Most tokens of an answer; 0: twice the longest answer of the training rows, and 16 more. */
   maxTokens: number;
@@ -61,6 +62,8 @@ export interface EvaluateRun {
   folder: string;
   /** Where looks at test splits are counted, e.g. WORKSPACE/looks.jsonl; without it they are not. */
   looksFile?: string;
+  /** Who is asked by the scorer `judge`. */
+  judge?: JudgeSetup;
   progress?: Progress;
   signal?: AbortSignal;
 }
@@ -80,13 +83,17 @@ export interface ScoredItem {
   label?: Score['label'];
   tags?: Record<string, string>;
   error?: string;
+  /** Of the scorer `judge`, with its own words of both rounds. */
+  judgement?: { preference: string; unsure: boolean; rationales: readonly string[] };
 }
 
 export interface EvaluateFacts extends Record<string, unknown> {
-  scorer: ScorerName;
+  scorer: ScorerName | 'judge';
   scorerDescription: string;
   basis: Basis;
   quality: Quality;
+  /** Of the scorer `judge`. */
+  judge?: JudgeFacts;
   /** Measured while answering with `concurrency` requests in flight. */
   speed: {
     concurrency: number;
@@ -134,7 +141,10 @@ export async function evaluate(run: EvaluateRun): Promise<EvaluateFacts> {
   const seen = [...((await readSplit(run.dataset, 'train')) ?? []), ...calibration];
   const basis = basisOf(test);
   const right = [...seen, ...test].map((example) => rightAnswer(example, basis)).filter((text) => text !== undefined);
-  const scorer = chooseScorer(options.scorer, right);
+  const byJudge = options.scorer === 'judge';
+  if (byJudge && !run.judge) throw noJudge();
+  // what a judge does not score is still needed: the items and their texts
+  const scorer = chooseScorer(byJudge ? 'exact' : options.scorer, right);
   const maxTokens = options.maxTokens || answerLimit(seen, run.countTokens);
   const labels = options.labelSet ? labelSetOf(seen) : undefined;
   const answer = (examples: Example[], file: string) =>
@@ -150,15 +160,18 @@ export async function evaluate(run: EvaluateRun): Promise<EvaluateFacts> {
     });
   const answers = await answer(test, 'answers.jsonl');
   const score = scorers[scorer].prepare(right, options);
-  const items = scoreItems(test, answers, basis, score);
+  const ruled = scoreItems(test, answers, basis, score);
+  const judged = byJudge ? await judgeItems(ruled, basis === 'reference', run.judge!, run.signal) : undefined;
+  const items = judged?.items ?? ruled;
   writeFileDurably(join(run.folder, 'scores.jsonl'), toJsonl(items));
   const pairs = items.map((item): Pair => {
     const cluster = item.tags?.[options.clusterTag];
     return { student: item.studentScore, teacher: item.teacherScore, ...(cluster ? { cluster } : {}) };
   });
   const facts: EvaluateFacts = {
-    scorer,
-    scorerDescription: scorers[scorer].description,
+    scorer: judged ? 'judge' : scorer,
+    scorerDescription: judged ? JUDGE_DESCRIPTION : scorers[scorer].description,
+    ...(judged ? { judge: judged.facts } : {}),
     basis,
     quality: qualityOf(pairs, options),
     speed: speedOf(answers, run.completer.concurrency),
@@ -264,10 +277,18 @@ function studentOf(name: string, answers: Answer[], maxTokens: number): Evaluate
 }
 
 function notesFor(facts: EvaluateFacts, test: Example[], scored: number): string[] {
-  const { basis, student } = facts;
+  const { basis, student, judge } = facts;
   const known = test.filter((example) => example.reference !== undefined).length;
   return [
+    judge?.agreement === null &&
+      "nobody's own preferences were given, so how far the judge can be believed is not known (--judge-labels)",
+    judge?.agreement &&
+      `the judge agrees with people on ${judge.agreement.n} items with kappa ${judge.agreement.kappa.toFixed(2)}`,
+    judge &&
+      judge.unsure > 0 &&
+      `${judge.unsure} of ${judge.judged} judgements changed with the positions, and count against the student`,
     basis === 'teacher' &&
+      !judge &&
       "the student is scored against the teacher's answers, so the teacher's quality is 1 by definition",
     basis === 'teacher' &&
       known > 0 &&
@@ -280,7 +301,15 @@ function notesFor(facts: EvaluateFacts, test: Example[], scored: number): string
       `this test split was looked at ${facts.looks} times: the more often, the likelier a lucky result; renew it now and then`,
     facts.teacher.some((sum) => sum.estimated) &&
       "the rows have no usage: the teacher's tokens are an estimate, counted with the student's tokenizer",
-  ].filter((note) => note !== false);
+  ].filter((note) => typeof note === 'string');
+}
+
+function noJudge(): CupelError {
+  return new CupelError('the scorer "judge" needs somebody to ask', {
+    place: { field: '--scorer' },
+    remedy: 'give --judge-url and --judge-model',
+    exitCode: 2,
+  });
 }
 
 function noTest(folder: string): CupelError {

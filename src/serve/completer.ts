@@ -1,6 +1,7 @@
 // A GGUF file as a Completer: what `evaluate` asks is answered by the code that serves.
 import type { Completer, ContinuationLikelihood } from '../chat/completer.ts';
 import type { Engine } from './engine/engine.ts';
+import type { GenerateResult } from './engine/protocol.ts';
 import { type ModelOptions, openServedModel, type ServedModel } from './served-model.ts';
 
 /** @throws CupelError when the model cannot be loaded */
@@ -19,12 +20,17 @@ function completerOf({ name, engine, piecesOf, close }: ServedModel): Completer 
       const result = await engine.generate(request, { signal });
       const { text, finishReason, promptTokens, cachedTokens, completionTokens } = result;
       const seconds = (performance.now() - started) / 1000;
-      const known = result.logprobs && { logprobs: result.logprobs.map(({ logprob }) => logprob) };
+      const known = logprobs ? { logprobs: logprobsOf(result) } : {};
       return { text, finishReason, promptTokens, cachedTokens, completionTokens, seconds, ...known };
     },
     loglikelihood: ({ context, continuations }) => likelihoodsOf(engine, context, continuations),
     close,
   };
+}
+
+/** Of a label set: of the label as a whole. */
+function logprobsOf({ logprobs, confidence }: GenerateResult): number[] {
+  return logprobs?.map(({ logprob }) => logprob) ?? (confidence === undefined ? [] : [Math.log(confidence)]);
 }
 
 /**

@@ -50,7 +50,7 @@ export function chooseScorer(name: string, expected: readonly string[]): ScorerN
     return names.find((candidate) => expected.length > 0 && scorers[candidate].suits(expected)) ?? 'exact';
   throw new CupelError(`there is no scorer "${name}"`, {
     place: { field: '--scorer' },
-    remedy: `choose one of: auto, ${names.join(', ')}`,
+    remedy: `choose one of: auto, judge, ${names.join(', ')}`,
     exitCode: 2,
   });
 }
