@@ -24,6 +24,8 @@ export const Manifest = z.object({
   startedAt: z.string(),
   /** Seconds of work over all attempts, interrupted ones included. */
   seconds: z.number(),
+  /** Measured by the processor's counters, of all attempts; left out where there are none. The machine's other work is in it. */
+  joules: z.number().nonnegative().optional(),
   machine: Machine,
   /** Files of the artifact, relative to its folder. */
   files: z.record(z.string(), z.object({ bytes: z.number(), sha256: z.string() })),

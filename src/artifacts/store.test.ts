@@ -43,6 +43,29 @@ test('an interrupted stage finds its checkpoints again, and hidden files are not
   expect(existsSync(join(done.path, '.checkpoint'))).toBe(false);
 });
 
+test('energy is summed over interrupted attempts, and left out where one of them had no counters', async () => {
+  const meter = (joules: number) => ({ read: () => joules });
+  const work = (workspace: string, fail: boolean, energy?: { read: () => number }) =>
+    runStage({
+      workspace,
+      stage: 'work',
+      stageVersion: 1,
+      inputs: {},
+      options: {},
+      meter: energy,
+      build: async () => {
+        if (fail) throw new Error('killed');
+        return {};
+      },
+    });
+  const measured = workspaceFor();
+  await expect(work(measured, true, meter(5))).rejects.toThrow('killed');
+  expect((await work(measured, false, meter(7))).manifest.joules).toBe(12);
+  const partly = workspaceFor();
+  await expect(work(partly, true, { read: () => Number.NaN })).rejects.toThrow('killed');
+  expect((await work(partly, false, meter(7))).manifest.joules).toBeUndefined();
+});
+
 test('a damaged manifest is named', async () => {
   const workspace = workspaceFor();
   const { path } = await run(workspace, async () => ({}));

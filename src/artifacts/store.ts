@@ -4,6 +4,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, s
 import { cpus, totalmem } from 'node:os';
 import { basename, join, relative } from 'node:path';
 import { syncPath, writeFileDurably } from '../base/durable.ts';
+import { type EnergyMeter, openEnergyMeter } from '../base/energy.ts';
 import { CupelError } from '../base/errors.ts';
 import { hashJson, sha256File } from '../base/hash.ts';
 import { VERSION } from '../base/version.ts';
@@ -27,6 +28,8 @@ export interface StageRun {
    * so a stage that checkpoints resumes from what it finds there; names beginning with `.` are dropped at the end.
    */
   build: (folder: string) => Promise<Record<string, unknown>>;
+  /** The processor's own unless given. */
+  meter?: EnergyMeter;
 }
 
 /** Runs the stage, or returns its artifact if it is already there (`reused`). Safe against kill at any moment. */
@@ -37,18 +40,18 @@ export async function runStage(run: StageRun): Promise<Artifact & { reused: bool
   if (existsSync(join(path, 'manifest.json'))) return { ...openArtifact(path), reused: true };
   const partial = `${path}.partial`;
   mkdirSync(partial, { recursive: true });
-  const before = spentSeconds(partial);
+  const spent = spending(partial, run.meter ?? openEnergyMeter());
   const started = Date.now();
-  const beat = setInterval(() => saveSpent(partial, before, started), 5_000);
+  const beat = setInterval(spent.save, 5_000);
   beat.unref();
   let facts: Record<string, unknown>;
   try {
     facts = await run.build(partial);
   } finally {
     clearInterval(beat);
-    saveSpent(partial, before, started);
+    spent.save();
   }
-  const seconds = before + (Date.now() - started) / 1000;
+  const { seconds, joules } = spent.now();
   dropHidden(partial);
   const manifest: Manifest = {
     format: 1,
@@ -60,6 +63,7 @@ export async function runStage(run: StageRun): Promise<Artifact & { reused: bool
     options,
     startedAt: new Date(started).toISOString(),
     seconds,
+    ...(joules === undefined ? {} : { joules }),
     machine: thisMachine(),
     files: await listFiles(partial),
     facts,
@@ -113,18 +117,38 @@ export function thisMachine(): Machine {
   };
 }
 
-const SPENT = '.seconds';
-
-function spentSeconds(folder: string): number {
-  const file = join(folder, SPENT);
-  return existsSync(file) ? Number(readFileSync(file, 'utf8')) || 0 : 0;
+interface Spent {
+  seconds: number;
+  /** Undefined where one of the attempts had no counters. */
+  joules?: number;
 }
 
-function saveSpent(folder: string, before: number, started: number): void {
+const SPENT = '.spent';
+
+/** Time and energy of this attempt and those before it. */
+function spending(folder: string, meter: EnergyMeter | undefined): { now: () => Spent; save: () => void } {
+  const before = readSpent(join(folder, SPENT));
+  const started = Date.now();
+  const now = (): Spent => {
+    const joules = meter && typeof before.joules === 'number' ? before.joules + meter.read() : undefined;
+    return { seconds: before.seconds + (Date.now() - started) / 1000, joules };
+  };
+  const save = () => {
+    try {
+      writeFileDurably(join(folder, SPENT), JSON.stringify(now()));
+    } catch {
+      // a convenience; a full disk is reported by the stage itself
+    }
+  };
+  return { now, save };
+}
+
+function readSpent(file: string): Spent {
+  if (!existsSync(file)) return { seconds: 0, joules: 0 };
   try {
-    writeFileDurably(join(folder, SPENT), String(before + (Date.now() - started) / 1000));
+    return JSON.parse(readFileSync(file, 'utf8')) as Spent;
   } catch {
-    // the time is a convenience; a full disk is reported by the stage itself
+    return { seconds: 0 };
   }
 }
 

@@ -32,7 +32,11 @@ export function reportOptions(command: Command): Command {
       '--machine <name@price/h>',
       'what if it were served there, e.g. a100-80g@1.2/h, or desk@2400/36mo for one bought',
     )
-    .option('--watts <n>', 'power that the machine draws under load', numberOption(0))
+    .option(
+      '--watts <n>',
+      'power that the machine draws under load, where the processor has no counters to read',
+      numberOption(0),
+    )
     .option(
       '--traffic <file>',
       'dated traffic (CSV date,requests or JSON lines with `created`) for the date of break-even',
@@ -106,7 +110,9 @@ export function describeReport(artifact: MadeArtifact): string {
       : []),
     ...(facts.breakEven ? [describeBreakEven(facts.breakEven)] : []),
     ...(facts.energy
-      ? [`energy at ${facts.energy.watts} W: ${facts.energy.kwhPer1k.toPrecision(2)} kWh per 1,000 requests`]
+      ? [
+          `energy at ${facts.energy.watts.toPrecision(3)} W (${facts.energy.source}): ${facts.energy.kwhPer1k.toPrecision(2)} kWh per 1,000 requests`,
+        ]
       : []),
     `verdict: ${verdict}`,
     ...reasons.map((reason) => `  - ${reason}`),

@@ -41,6 +41,14 @@ export interface TeacherCost {
   usd: number;
 }
 
+export interface Energy {
+  /** By the processor's counters (its packages and memory, not the power supply), or at the power that was stated. */
+  source: 'measured' | 'stated';
+  watts: number;
+  spentKwh: number;
+  kwhPer1k: number;
+}
+
 export interface Ledger {
   currency: 'USD';
   machine: MachinePrice;
@@ -69,8 +77,8 @@ export interface Ledger {
   };
   /** Requests after which the money for making the student has come back, the machine fully used; null: never. */
   requestsToRepay: number | null;
-  /** At the power stated: kWh to make the student, and for 1,000 requests; null where nobody stated it. */
-  energy: { watts: number; spentKwh: number; kwhPer1k: number } | null;
+  /** kWh to make the student, and for 1,000 requests; null where nothing measured it and nobody stated the power. */
+  energy: Energy | null;
   /** From the traffic's trend, the machine running day and night; null without traffic. */
   breakEven: BreakEven | null;
 }
@@ -122,7 +130,8 @@ export function makeLedger(artifacts: readonly Artifact[], evaluated: Evaluated,
       capacity: Math.floor(requestsPerSecond * 3600 * HOURS_PER_MONTH),
     },
     requestsToRepay: saved > 0 ? Math.ceil(spentUsd / saved) : null,
-    energy: energyOf(options.watts, spent, requestsPerSecond),
+    energy:
+      (options.machine ? null : measuredEnergy(artifacts)) ?? statedEnergy(options.watts, spent, requestsPerSecond),
     breakEven: options.traffic
       ? breakEven({
           traffic: options.traffic,
@@ -139,11 +148,27 @@ function perCorrect(usdPer1k: number, quality: number): number | null {
   return quality > 0 ? usdPer1k / quality : null;
 }
 
-function energyOf(watts: number | undefined, spent: readonly Spent[], requestsPerSecond: number): Ledger['energy'] {
+const JOULES_PER_KWH = 3.6e6;
+
+/** Where every stage was measured; serving is what the evaluation drew, which loads the machine fully. */
+function measuredEnergy(artifacts: readonly Artifact[]): Energy | null {
+  const evaluation = artifacts.findLast(({ manifest }) => manifest.stage === 'evaluate')?.manifest;
+  const requests = evaluation && (evaluation.facts as Partial<Evaluated>).student?.requests;
+  if (!evaluation?.joules || !requests || artifacts.some(({ manifest }) => manifest.joules === undefined)) return null;
+  const joules = artifacts.reduce((sum, { manifest }) => sum + manifest.joules!, 0);
+  return {
+    source: 'measured',
+    watts: evaluation.joules / evaluation.seconds,
+    spentKwh: joules / JOULES_PER_KWH,
+    kwhPer1k: ((evaluation.joules / requests) * 1000) / JOULES_PER_KWH,
+  };
+}
+
+function statedEnergy(watts: number | undefined, spent: readonly Spent[], requestsPerSecond: number): Energy | null {
   if (watts === undefined) return null;
   const seconds = spent.reduce((sum, entry) => sum + entry.seconds, 0);
-  const kwh = (duration: number) => (watts * duration) / 3.6e6;
-  return { watts, spentKwh: kwh(seconds), kwhPer1k: kwh(1000 / requestsPerSecond) };
+  const kwh = (duration: number) => (watts * duration) / JOULES_PER_KWH;
+  return { source: 'stated', watts, spentKwh: kwh(seconds), kwhPer1k: kwh(1000 / requestsPerSecond) };
 }
 
 function teacherCost(evaluated: Evaluated, options: LedgerOptions): Omit<Ledger['teacher'], 'usdPer1kCorrect'> {

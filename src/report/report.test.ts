@@ -111,12 +111,31 @@ describe('the ledger', () => {
     const usual = makeLedger(chain(), evaluated(), { machineHour: 0.5, watts: 100 });
     expect(usual.student.usdPer1kCorrect).toBeCloseTo(usual.student.usdPer1k / 0.95, 12);
     expect(usual.teacher.usdPer1kCorrect).toBeCloseTo(usual.teacher.usdPer1k / 0.96, 12);
-    expect(usual.energy).toEqual({ watts: 100, spentKwh: (100 * 3708) / 3.6e6, kwhPer1k: (100 * 100) / 3.6e6 });
+    expect(usual.energy).toEqual({
+      source: 'stated',
+      watts: 100,
+      spentKwh: (100 * 3708) / 3.6e6,
+      kwhPer1k: (100 * 100) / 3.6e6,
+    });
     const machine = { usdPerHour: 2, from: 'gpu', isDefault: false, speed: 4 };
     const other = makeLedger(chain(), evaluated(), { machineHour: 0.5, machine });
     expect(other.spentUsd).toBe(usual.spentUsd);
     expect(other.student).toMatchObject({ requestsPerSecond: 40 });
     expect(other.student.usdPer1k).toBeCloseTo(usual.student.usdPer1k, 12);
+  });
+
+  test('measured energy wins over stated power, unless a stage was not measured or another machine is asked about', () => {
+    const measured = chain().map(({ path, manifest }) => ({ path, manifest: { ...manifest, joules: 36_000 } }));
+    const requests = evaluated().student.requests;
+    expect(makeLedger(measured, evaluated(), { machineHour: 0.5, watts: 100 }).energy).toEqual({
+      source: 'measured',
+      watts: 500,
+      spentKwh: 0.03,
+      kwhPer1k: ((36_000 / requests) * 1000) / 3.6e6,
+    });
+    const machine = { usdPerHour: 2, from: 'gpu', isDefault: false, speed: 4 };
+    expect(makeLedger(measured, evaluated(), { machineHour: 0.5, machine }).energy).toBeNull();
+    expect(makeLedger([...measured, artifact('compress', 1)], evaluated(), { watts: 9 }).energy?.source).toBe('stated');
   });
 
   test('cached tokens are part of the prompt and cheaper', () => {

@@ -105,7 +105,7 @@ function breakEvenLine({ breakEven }: Ledger): Markup | false {
 
 function perCorrectLine({ student, teacher, energy }: Ledger): Markup {
   const money = (value: number | null) => (value === null ? 'no right answer' : usd(value));
-  return html`<p>1,000 correct answers cost ${money(student.usdPer1kCorrect)} with the student and ${money(teacher.usdPer1kCorrect)} with the teacher.${energy && ` At ${energy.watts} W, as stated, 1,000 requests take ${energy.kwhPer1k.toPrecision(2)} kWh, and making the student took ${energy.spentKwh.toPrecision(2)} kWh.`}</p>`;
+  return html`<p>1,000 correct answers cost ${money(student.usdPer1kCorrect)} with the student and ${money(teacher.usdPer1kCorrect)} with the teacher.${energy && ` At ${energy.watts.toPrecision(3)} W, ${energy.source === 'stated' ? 'as stated' : 'by the counters of the processor and its memory'}, 1,000 requests take ${energy.kwhPer1k.toPrecision(2)} kWh, and making the student took ${energy.spentKwh.toPrecision(2)} kWh.`}</p>`;
 }
 
 function trainingSection(curve: Series[]): Markup {
