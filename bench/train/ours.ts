@@ -4,8 +4,8 @@ import { Random } from '../../src/base/random.ts';
 import { resolveModel } from '../../src/catalog/resolve.ts';
 import { openCheckpoint } from '../../src/formats/checkpoint.ts';
 import { familyOf } from '../../src/models/families.ts';
-import { adamwState, adamwStep, globalNorm } from '../../src/train/adamw.ts';
 import { loraLayout } from '../../src/train/lora.ts';
+import { globalNorm, makeOptimiser } from '../../src/train/optimiser.ts';
 import type { Sample } from '../../src/train/sample.ts';
 import { int8Precision, openTrainer, planPacking } from '../../src/train/trainer.ts';
 
@@ -38,13 +38,13 @@ const told = (what: string) =>
   console.error(what, (process.memoryUsage().rss / 1e6).toFixed(0), (process.resourceUsage().maxRSS / 1e3).toFixed(0));
 told('open');
 const theta = trainer.initial.slice();
-const moments = adamwState(theta.length);
+const optimiser = makeOptimiser('adamw', theta.length);
 const seconds: number[] = [];
 let tokens = 0;
 for (let step = 0; step <= steps; step++) {
   const started = performance.now();
   const result = await trainer.step(theta, step);
-  adamwStep(theta, result.gradient, moments, 1e-4, globalNorm(result.gradient));
+  optimiser.update(theta, result.gradient, 1e-4, globalNorm(result.gradient));
   seconds.push((performance.now() - started) / 1000);
   tokens = result.tokens;
   told(`step ${step}`);

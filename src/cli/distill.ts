@@ -6,6 +6,7 @@ import { formatDuration, parseDuration } from '../base/duration.ts';
 import { DISTILL_DEFAULTS, DISTILL_VERSION, type DistillOptions, distill } from '../distill/distill.ts';
 import { DEVICES, type DeviceChoice } from '../runtime/device.ts';
 import type { OpTime } from '../runtime/profile.ts';
+import { OPTIMISERS, type OptimiserName } from '../train/optimiser.ts';
 import { bytesOption, integerOption, numberOption } from './numbers.ts';
 import { type CommonOptions, commonOptions, print, type Session, withSession } from './session.ts';
 import { type MadeArtifact, stage } from './stages.ts';
@@ -28,6 +29,8 @@ export interface DistillChoices {
   memory?: number;
   device?: DeviceChoice;
   profile?: boolean;
+  optimizer?: OptimiserName;
+  accumulate?: number;
 }
 
 export function distillOptions(command: Command): Command {
@@ -47,6 +50,8 @@ export function distillOptions(command: Command): Command {
       'a fixed number of steps in place of the budget: reruns are then bit-identical',
       integerOption(1),
     )
+    .addOption(new Option('--optimizer <name>', 'what turns gradients into steps; default adamw').choices(OPTIMISERS))
+    .option('--accumulate <n>', 'batches that make one step, as a batch n times as large would', integerOption(1))
     .option('--memory <size>', 'most memory to take, e.g. 2g: layers are computed again until it fits', bytesOption)
     .addOption(new Option('--device <name>', 'what computes; falls back to cpu with the reason').choices(DEVICES))
     .option('--profile', 'measure where the time of the first steps goes')
@@ -76,13 +81,14 @@ export function runDistill(
 
 function chosen(choices: DistillChoices): DistillOptions {
   const { rank, alpha, targets, firstLayer, learningRate, precision, maxEpochs, seed, batchTokens, steps } = choices;
-  const { memory, device, profile } = choices;
+  const { memory, device, profile, accumulate, optimizer: optimiser } = choices;
   const named = { rank, alpha, targets, firstLayer, learningRate, precision, maxEpochs, seed, batchTokens, steps };
-  const given = Object.entries({ ...named, memory, device, profile, maxTokens: choices.maxLength }).filter(
-    ([, value]) => value !== undefined,
-  );
+  const more = { memory, device, profile, accumulate, optimiser, maxTokens: choices.maxLength };
+  const given = Object.entries({ ...named, ...more }).filter(([, value]) => value !== undefined);
   return {
     ...DISTILL_DEFAULTS,
+    // Lion moves every number by the whole rate
+    ...(optimiser === 'lion' ? { learningRate: DISTILL_DEFAULTS.learningRate / 10 } : {}),
     ...(Object.fromEntries(given) as Partial<DistillOptions>),
     budgetSeconds: parseDuration(choices.budget, '--budget'),
   };

@@ -1,5 +1,6 @@
 // The options of the distill stage and their defaults.
 import type { DeviceChoice } from '../runtime/device.ts';
+import type { OptimiserName } from '../train/optimiser.ts';
 import type { LossWeighting } from '../train/packing.ts';
 
 /** Raise when the same input gives another adapter. */
@@ -36,6 +37,10 @@ export interface DistillOptions {
   /** Most conversations in a validation. */
   validationRows: number;
   seed: number;
+  /** Default `adamw`. */
+  optimiser?: OptimiserName;
+  /** Batches that make one step, as one batch so many times as large would; default 1. */
+  accumulate?: number;
   /** Bytes resident at most: layers are computed again in the backward pass until it fits. Default: what the machine has. */
   memory?: number;
   /** Default `cpu`. */

@@ -21,6 +21,8 @@ export interface Shape {
   validation: PackLayout;
   /** Positions of a batch that carry loss, at most. */
   answers: number;
+  /** What the optimiser remembers of a trained number; default AdamW's 8. */
+  stateBytes?: number;
   /** Layers that are computed again in the backward pass; default 0. */
   recompute?: number;
 }
@@ -32,7 +34,8 @@ const WIDTHS_KEPT = 22;
 /** Logits, their gradient and the probabilities. */
 const LOGIT_COPIES = 3;
 
-export function estimate({ config, weights, lora, precision, train, validation, answers, recompute = 0 }: Shape): Need {
+export function estimate(shape: Shape): Need {
+  const { config, weights, lora, precision, train, validation, answers, recompute = 0, stateBytes = 8 } = shape;
   let projections = 0;
   let others = 0;
   for (const [name, shape] of weights) {
@@ -53,8 +56,9 @@ export function estimate({ config, weights, lora, precision, train, validation, 
   const logits = 4 * LOGIT_COPIES * answers * config.vocabularySize;
   const validating = 8 * (8 * config.hiddenSize * tokens(validation) + 2 * headsOf(config) * scores(validation));
   return {
-    memory: RUNTIME_BYTES + constants + validationConstants + kept + logits + validating + 6 * 4 * lora.size,
-    disk: constants + validationConstants + 3 * 16 * lora.size,
+    memory:
+      RUNTIME_BYTES + constants + validationConstants + kept + logits + validating + (4 * 4 + stateBytes) * lora.size,
+    disk: constants + validationConstants + 3 * (8 + stateBytes) * lora.size,
   };
 }
 

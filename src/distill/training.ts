@@ -9,9 +9,11 @@ import { familyOf } from '../models/families.ts';
 import { chooseDevice } from '../runtime/device.ts';
 import { measureInt8Speed } from '../runtime/matrix-speed.ts';
 import { takeProfile } from '../runtime/profile.ts';
+import { accumulated } from '../train/accumulate.ts';
 import { flopsPerToken } from '../train/flops.ts';
 import { type LoopResult, type LossRecord, type Progressing, train } from '../train/loop.ts';
 import { adapterMatrices, type LoraLayout, loraLayout } from '../train/lora.ts';
+import { STATE_BYTES } from '../train/optimiser.ts';
 import { answerTokens, type Sample } from '../train/sample.ts';
 import type { BaseModel } from '../train/step-graph.ts';
 import { int8Precision, openTrainer, type Packing, planPacking, type Trainer } from '../train/trainer.ts';
@@ -106,6 +108,7 @@ async function prepare(
     train: packing.layout,
     validation: checking.layout,
     answers,
+    stateBytes: STATE_BYTES[options.optimiser ?? 'adamw'],
   };
   const { recompute, need } = fitMemory(shape, memoryLimit(options.memory), batchTokens);
   say(describeNeed(need));
@@ -173,10 +176,11 @@ function loop(
   progress: Progress,
 ): Promise<LoopResult> {
   const { prefix, rows, length } = packing.layout;
-  const stepTokens = Math.min(tokensPerEpoch, prefix + rows * length);
+  const { accumulate = 1 } = options;
+  const stepTokens = Math.min(tokensPerEpoch, prefix + rows * length) * accumulate;
   const flag = new Int32Array(stop);
   return train(
-    trainer,
+    accumulated(trainer, accumulate),
     {
       learningRate: options.learningRate,
       warmupSteps: options.warmupSteps,
@@ -185,6 +189,7 @@ function loop(
       mostSteps: Math.max(1, Math.ceil((options.maxEpochs * tokensPerEpoch) / stepTokens)),
       steps: options.steps,
       patience: options.patience,
+      optimiser: options.optimiser,
       checkpointSeconds: Math.min(MOST_CHECKPOINT_SECONDS, CHECKPOINT_SHARE * options.budgetSeconds),
     },
     join(folder, '.checkpoints'),

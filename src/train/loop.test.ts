@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { Random } from '../base/random.ts';
+import { accumulated } from './accumulate.ts';
 import { Interrupted, type LoopOptions, type Note, type Trainee, train } from './loop.ts';
 
 const SIZE = 8;
@@ -29,7 +30,7 @@ class Bowl implements Trainee {
     const random = new Random(batch);
     const gradient = theta.map((value) => value - 1 + 0.1 * random.normal());
     this.now += this.stepSeconds(batch);
-    return { loss: this.lossOf(batch, this.#distance(theta)), gradient, tokens: 10 };
+    return { loss: this.lossOf(batch, this.#distance(theta)), gradient, tokens: 10, weight: 1 };
   }
 
   async validate(theta: Float32Array) {
@@ -112,6 +113,70 @@ test('killed or stopped after any step, the run goes on to the same bits', async
   }
 });
 
+test.each(['adamw8bit', 'lion'] as const)(
+  '%s goes on to the same bits, learns, and is bound to its checkpoint',
+  async (optimiser) => {
+    const fixed = { steps: 40, optimiser, learningRate: 0.05, checkpointSeconds: 3 };
+    const whole = await run(new Bowl(), fixed).promise;
+    expect(whole.best.loss).toBeLessThan(0.1);
+    const at = folder();
+    await expect(run(new Bowl(), fixed, at, 13).promise).rejects.toThrow(Interrupted);
+    const { promise, notes } = run(new Bowl(), fixed, at);
+    expect((await promise).theta).toEqual(whole.theta);
+    expect(notes[0].message).toBe('goes on from step 13');
+    const other = run(new Bowl(), { ...fixed, optimiser: 'adamw' }, at);
+    await other.promise;
+    expect(other.notes.some(({ message }) => message.startsWith('goes on'))).toBe(false);
+  },
+);
+
+/** Moves one half of theta for three batches, then the other; the loss rises with what it remembers of its steps. */
+class Halves extends Bowl {
+  readonly memory = new Float32Array(1);
+
+  override async step(theta: Float32Array, batch: number) {
+    const start = batch % 6 < 3 ? 0 : SIZE / 2;
+    const { gradient, loss, ...rest } = await super.step(theta, batch);
+    this.memory[0]++;
+    const range = { start, end: start + SIZE / 2 };
+    return { ...rest, loss: loss + this.memory[0] / 1000, gradient: gradient.subarray(range.start, range.end), range };
+  }
+}
+
+test('parts of theta take turns, the rest stays; what a trainee remembers comes back with the checkpoint', async () => {
+  const fixed = { steps: 16, checkpointSeconds: 3 };
+  const short = await run(new Halves(), { ...fixed, steps: 3 }).promise;
+  expect([...short.theta].map((value) => value !== 0)).toEqual([...Array(4).fill(true), ...Array(4).fill(false)]);
+  const whole = await run(new Halves(), fixed).promise;
+  for (const stopAfter of [1, 2, 4, 7, 11]) {
+    const at = folder();
+    await expect(run(new Halves(), fixed, at, stopAfter).promise).rejects.toThrow(Interrupted);
+    const resumed = await run(new Halves(), fixed, at).promise;
+    expect(resumed.theta).toEqual(whole.theta);
+    expect(resumed.records.map(({ loss }) => loss)).toEqual(whole.records.map(({ loss }) => loss));
+  }
+});
+
+test('accumulated batches weigh what they would in one large batch', async () => {
+  const gradients = [Float32Array.of(1, 2), Float32Array.of(5, -2), Float32Array.of(7, 7)];
+  const asked: number[] = [];
+  const shared = new Float32Array(2);
+  const trainee: Trainee = {
+    initial: new Float32Array(2),
+    step: async (_, batch) => {
+      asked.push(batch);
+      shared.set(gradients[batch - 6]);
+      return { loss: batch, gradient: shared, tokens: 4, weight: [3, 1, 4][batch - 6] };
+    },
+    validate: async () => ({ loss: 0, exact: 0 }),
+  };
+  const { loss, gradient, tokens, weight } = await accumulated(trainee, 3).step(new Float32Array(2), 2);
+  expect(asked).toEqual([6, 7, 8]);
+  expect([...gradient]).toEqual([(3 * 1 + 5 + 4 * 7) / 8, (3 * 2 - 2 + 4 * 7) / 8]);
+  expect({ loss, tokens, weight }).toEqual({ loss: (3 * 6 + 7 + 4 * 8) / 8, tokens: 12, weight: 8 });
+  expect(accumulated(trainee, 1)).toBe(trainee);
+});
+
 describe('guards', () => {
   test.each([
     ['a loss that is no number', Number.NaN],
@@ -125,6 +190,31 @@ describe('guards', () => {
     expect(note?.message).toMatch(/at step 41: back to step (3\d|40)/);
     expect(records.every(({ loss }) => Number.isFinite(loss) && loss < 100)).toBe(true);
     expect(best.loss).toBeLessThan(0.1);
+  });
+
+  test('every spike halves the rate again, and the run ends with all its steps', async () => {
+    const bowl = new Bowl();
+    bowl.lossOf = (batch, loss) => (batch === 30 || batch === 50 ? loss + 50 : loss);
+    const { promise, notes } = run(bowl, { steps: 70, checkpointSeconds: 5, floor: 1, warmupSteps: 0 });
+    const { records, steps, best } = await promise;
+    expect(notes.filter(({ message }) => /the loss jumped to 5\d\.\d+ from about/.test(message))).toHaveLength(2);
+    expect(steps).toBe(70);
+    expect([records[0].lr, records.at(-1)!.lr]).toEqual([0.05, 0.0125]);
+    expect(records.map(({ step }) => step)).toEqual(Array.from({ length: 70 }, (_, i) => i + 1));
+    expect(best.loss).toBeLessThan(0.1);
+  });
+
+  test('a gradient that is no number never reaches the weights', async () => {
+    const bowl = new Bowl();
+    const step = bowl.step.bind(bowl);
+    bowl.step = async (theta, batch) => {
+      const result = await step(theta, batch);
+      if (batch === 12) result.gradient[3] = Number.NaN;
+      return result;
+    };
+    const { promise, notes } = run(bowl, { steps: 30, checkpointSeconds: 5 });
+    expect((await promise).theta.every(Number.isFinite)).toBe(true);
+    expect(notes.some(({ message }) => message.startsWith('the gradient norm is NaN'))).toBe(true);
   });
 
   test('training that never holds is an error with the remedy', async () => {

@@ -1,9 +1,9 @@
 // The training loop: steps, schedule, validation, early stop, checkpoints, guards. What a step computes is passed in.
 import { CupelError } from '../base/errors.ts';
-import { type AdamWState, adamwState, adamwStep, globalNorm } from './adamw.ts';
 import { type Plan, planSteps } from './budget.ts';
 import { loadCheckpoint, saveCheckpoint } from './checkpoint.ts';
 import { CALM, fault, type GuardState, remember } from './guard.ts';
+import { globalNorm, makeOptimiser, type Optimiser, type OptimiserName } from './optimiser.ts';
 import { learningRate } from './schedule.ts';
 
 export interface StepResult {
@@ -12,6 +12,16 @@ export interface StepResult {
   readonly gradient: Float32Array;
   /** Tokens computed, padding excluded. */
   readonly tokens: number;
+  /** Sum of the weights of the losses before they were made to sum to 1: what the batch would count for in a larger one. */
+  readonly weight: number;
+  /** The part of theta that the gradient is of and that alone moves; default all. A new part starts the optimiser anew. */
+  readonly range?: Range;
+}
+
+/** Elements start to end - 1. */
+export interface Range {
+  readonly start: number;
+  readonly end: number;
 }
 
 export interface Validation {
@@ -24,6 +34,8 @@ export interface Validation {
 /** What the loop drives. `batch` counts from 0 and names the same data in every run with the same seed. */
 export interface Trainee {
   readonly initial: Float32Array;
+  /** What steps depend on beside theta and the batch, kept up by `step`: checkpoints hold it, and write it back. */
+  readonly memory?: Float32Array;
   step(theta: Float32Array, batch: number): Promise<StepResult>;
   validate(theta: Float32Array): Promise<Validation>;
 }
@@ -42,6 +54,8 @@ export interface LoopOptions {
   readonly patience: number;
   /** Seconds between checkpoints. */
   readonly checkpointSeconds: number;
+  /** Default `adamw`. */
+  readonly optimiser?: OptimiserName;
 }
 
 export interface LossRecord {
@@ -75,7 +89,8 @@ interface RunState {
   rateFactor: number;
   /** Batches passed over after faults. */
   skipped: number;
-  updates: number;
+  /** The part of theta that the optimiser moves. */
+  range: Range;
   best: { step: number; loss: number; exact: number } | null;
   worse: number;
   finished: string | null;
@@ -142,7 +157,9 @@ class Run {
   readonly #hooks: LoopHooks;
   #theta: Float32Array;
   #best: Float32Array;
-  #moments: AdamWState;
+  #optimiser: Optimiser;
+  /** The trainee's before the first step. */
+  readonly #fresh: Float32Array;
   #state: RunState;
   #step: number;
   #started: number;
@@ -155,8 +172,9 @@ class Run {
     this.#hooks = hooks;
     this.#theta = trainee.initial.slice();
     this.#best = this.#theta.slice();
-    this.#moments = adamwState(this.#theta.length);
-    this.#state = freshState();
+    this.#state = freshState(this.#theta.length);
+    this.#optimiser = this.#optimiserOf(this.#state.range);
+    this.#fresh = (trainee.memory ?? new Float32Array()).slice();
     this.#step = 0;
     this.#savedAt = hooks.clock();
     this.#started = hooks.clock();
@@ -189,12 +207,12 @@ class Run {
   async #oneStep(): Promise<void> {
     const state = this.#state;
     const before = this.#hooks.clock();
-    const { loss, gradient, tokens } = await this.#trainee.step(this.#theta, this.#step + state.skipped);
+    const { loss, gradient, tokens, range } = await this.#trainee.step(this.#theta, this.#step + state.skipped);
     const norm = globalNorm(gradient);
     const wrong = fault(state.guard, loss, norm);
     if (wrong) return this.#rollBack(wrong);
     const lr = this.#rate() * state.rateFactor;
-    adamwStep(this.#theta, gradient, this.#moments, lr, norm);
+    this.#move(gradient, norm, lr, range);
     state.guard = remember(state.guard, loss);
     this.#step++;
     const seconds = this.#hooks.clock() - before;
@@ -202,6 +220,19 @@ class Run {
     state.records.push({ step: this.#step, tokens: total, loss, lr, tokensPerSecond: tokens / seconds });
     await this.#planOrValidate(seconds);
     this.#report();
+  }
+
+  #move(gradient: Float32Array, norm: number, lr: number, range: Range = { start: 0, end: this.#theta.length }): void {
+    const state = this.#state;
+    if (range.start !== state.range.start || range.end !== state.range.end) {
+      state.range = { start: range.start, end: range.end };
+      this.#optimiser = this.#optimiserOf(range);
+    }
+    this.#optimiser.update(this.#theta.subarray(range.start, range.end), gradient, lr, norm);
+  }
+
+  #optimiserOf({ start, end }: Range): Optimiser {
+    return makeOptimiser(this.#options.optimiser ?? 'adamw', end - start);
   }
 
   async #planOrValidate(seconds: number): Promise<void> {
@@ -278,10 +309,11 @@ class Run {
     const { skipped, rateFactor, notes, records } = this.#state;
     const at = this.#step;
     this.#theta = this.#trainee.initial.slice();
-    this.#moments = adamwState(this.#theta.length);
     this.#step = 0;
     const spent = this.#spent();
-    this.#state = { ...freshState(), seconds: spent };
+    this.#state = { ...freshState(this.#theta.length), seconds: spent };
+    this.#optimiser = this.#optimiserOf(this.#state.range);
+    this.#trainee.memory?.set(this.#fresh);
     this.#restore();
     // the batch that failed, and those since the checkpoint, are not drawn again
     this.#state.skipped = skipped + at + 1 - this.#step;
@@ -304,11 +336,14 @@ class Run {
   #restore(): void {
     const found = loadCheckpoint<RunState>(this.#folder);
     if (!found) return;
-    const { theta, best, first, second } = found.arrays;
-    if (theta?.length !== this.#theta.length) return;
+    const { theta, best, memory, ...moments } = found.arrays;
+    if (theta?.length !== this.#theta.length || memory?.length !== this.#fresh.length) return;
+    const optimiser = this.#optimiserOf(found.state.range);
+    if (!optimiser.restore(moments)) return;
     this.#theta = theta;
     this.#best = best;
-    this.#moments = { first, second, updates: found.state.updates };
+    this.#optimiser = optimiser;
+    this.#trainee.memory?.set(memory);
     this.#state = found.state;
     this.#step = found.step;
   }
@@ -318,9 +353,9 @@ class Run {
   }
 
   #save(): void {
-    const { first, second, updates } = this.#moments;
-    const state: RunState = { ...this.#state, updates, seconds: this.#spent() };
-    const arrays = { theta: this.#theta, best: this.#best, first, second };
+    const state: RunState = { ...this.#state, seconds: this.#spent() };
+    const memory = this.#trainee.memory ?? new Float32Array();
+    const arrays = { theta: this.#theta, best: this.#best, memory, ...this.#optimiser.state() };
     saveCheckpoint(this.#folder, { step: this.#step, state, arrays }, KEPT_CHECKPOINTS);
     this.#savedAt = this.#hooks.clock();
   }
@@ -348,7 +383,7 @@ class Run {
   }
 }
 
-function freshState(): RunState {
+function freshState(size: number): RunState {
   return {
     plan: null,
     seconds: 0,
@@ -359,7 +394,7 @@ function freshState(): RunState {
     guard: CALM,
     rateFactor: 1,
     skipped: 0,
-    updates: 0,
+    range: { start: 0, end: size },
     best: null,
     worse: 0,
     finished: null,

@@ -18,6 +18,8 @@ export interface Batch {
   readonly lossAt: Int32Array;
   readonly targets: Int32Array;
   readonly weights: Float32Array;
+  /** Sum of the weights before they were made to sum to 1. */
+  readonly weight: number;
   /** Samples in the batch, by index. */
   readonly members: readonly number[];
   /** Tokens that are not padding, the prefix counted once. */
@@ -185,6 +187,7 @@ export function packBatch(
     lossAt: Int32Array.from(loss.at),
     targets: Int32Array.from(loss.targets),
     weights: Float32Array.from(loss.weights, (weight) => weight / sum),
+    weight: sum,
     members,
     tokens: prefix.length + members.reduce((n, index) => n + samples[index].ids.length - prefix.length, 0),
   };

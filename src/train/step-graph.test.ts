@@ -3,6 +3,8 @@ import { Random } from '../base/random.ts';
 import { floats } from '../graph/tensor.ts';
 import { openOnnx } from '../runtime/onnx.ts';
 import { interpret } from '../runtime/reference.ts';
+import { accumulated } from './accumulate.ts';
+import type { Trainee } from './loop.ts';
 import { initialTheta, type LoraLayout, loraLayout } from './lora.ts';
 import { PADDING_SEGMENT, packBatch, packLayout, placeOnce } from './packing.ts';
 import { groupByPrefix, type PrefixGroup } from './prefix.ts';
@@ -84,6 +86,28 @@ test('a packed batch with a shared prefix has the loss and the gradient of its c
   const largest = gradient.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
   packed.gradient.forEach((value, i) => {
     expect(Math.abs(value - gradient[i])).toBeLessThan(1e-4 * largest);
+  });
+});
+
+test('two accumulated batches give the loss and the gradient of one that holds both', async () => {
+  const samples = conversations();
+  const large = await step(float32, samples, groupByPrefix(samples, 128));
+  const halves = [samples.slice(0, 2), samples.slice(2)];
+  const trainee: Trainee = {
+    initial: someTheta(lora),
+    step: async (_, number) => {
+      const half = halves[number % 2];
+      const { loss, gradient, batch } = await step(float32, half, groupByPrefix(half, 128));
+      return { loss, gradient, tokens: batch.tokens, weight: batch.weight };
+    },
+    validate: async () => ({ loss: 0, exact: 0 }),
+  };
+  const { loss, gradient, weight } = await accumulated(trainee, 2).step(trainee.initial, 0);
+  expect(weight).toBe(large.batch.lossAt.length);
+  expect(loss).toBeCloseTo(large.loss, 5);
+  const largest = large.gradient.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+  gradient.forEach((value, i) => {
+    expect(Math.abs(value - large.gradient[i])).toBeLessThan(1e-4 * largest);
   });
 });
 

@@ -78,9 +78,9 @@ export async function openTrainer(training: Packing, validation: Packing, option
     keepsFeatures: step.frozen !== null,
     initial: initialTheta(lora, seed),
     step: async (theta, number) => {
-      const { tokens, inputs } = await batchOf(number);
+      const { tokens, weight, inputs } = await batchOf(number);
       const results = await step.whole.run({ ...inputs, theta: vector(theta) }, { gradient });
-      return { loss: floats(results.loss)[0], gradient: floats(results.gradient), tokens };
+      return { loss: floats(results.loss)[0], gradient: floats(results.gradient), tokens, weight };
     },
     validate: (theta) => runValidation(validate.whole, validation, batches, theta),
     close: async () => {
@@ -113,6 +113,7 @@ async function openParts(graph: Graph, { samples, groups }: Packing, options: Tr
 
 interface StepInputs {
   readonly tokens: number;
+  readonly weight: number;
   readonly inputs: Record<string, Tensor>;
 }
 
@@ -127,7 +128,7 @@ function batchSource(
     const placementAt = placementOf(samples, groups, layout, seed);
     return async (number) => {
       const batch = pack(placementAt(number));
-      return { tokens: batch.tokens, inputs: feeds(batch) };
+      return { tokens: batch.tokens, weight: batch.weight, inputs: feeds(batch) };
     };
   }
   const { session, cut, width } = frozen;
@@ -136,7 +137,11 @@ function batchSource(
   return async (number) => {
     const batch = pack(cache.placement(number));
     const { ids: _, ...inputs } = feeds(batch);
-    return { tokens: batch.tokens, inputs: { ...inputs, [cut.name]: await cache.features(number) } };
+    return {
+      tokens: batch.tokens,
+      weight: batch.weight,
+      inputs: { ...inputs, [cut.name]: await cache.features(number) },
+    };
   };
 }
 

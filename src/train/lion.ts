@@ -1,0 +1,47 @@
+// Lion (Chen et al., 2023): the sign of an interpolated momentum; half of what AdamW remembers, and a rate about ten times smaller.
+import type { Optimiser } from './optimiser.ts';
+
+export interface LionOptions {
+  /** Share of the momentum in the direction of a step. */
+  readonly beta1: number;
+  /** Share of the momentum that is kept. */
+  readonly beta2: number;
+  readonly weightDecay: number;
+  /** Gradients with a larger Euclidean norm are scaled down to it. */
+  readonly maxNorm: number;
+}
+
+export const LION: LionOptions = { beta1: 0.9, beta2: 0.99, weightDecay: 0, maxNorm: 1 };
+
+export class Lion implements Optimiser {
+  readonly #momentum: Float32Array;
+  readonly #options: LionOptions;
+
+  constructor(size: number, options: Partial<LionOptions> = {}) {
+    this.#momentum = new Float32Array(size);
+    this.#options = { ...LION, ...options };
+  }
+
+  update(weights: Float32Array, gradient: Float32Array, rate: number, norm: number): void {
+    const { beta1, beta2, weightDecay, maxNorm } = this.#options;
+    const momentum = this.#momentum;
+    const clip = norm > maxNorm ? maxNorm / norm : 1;
+    const keep = 1 - rate * weightDecay;
+    for (let i = 0; i < weights.length; i++) {
+      const g = gradient[i] * clip;
+      const direction = Math.sign(beta1 * momentum[i] + (1 - beta1) * g);
+      weights[i] = weights[i] * keep - rate * direction;
+      momentum[i] = beta2 * momentum[i] + (1 - beta2) * g;
+    }
+  }
+
+  state() {
+    return { momentum: this.#momentum };
+  }
+
+  restore({ momentum }: Readonly<Record<string, Float32Array>>): boolean {
+    if (momentum?.length !== this.#momentum.length) return false;
+    this.#momentum.set(momentum);
+    return true;
+  }
+}
