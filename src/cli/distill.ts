@@ -31,6 +31,9 @@ export interface DistillChoices {
   profile?: boolean;
   optimizer?: OptimiserName;
   accumulate?: number;
+  selectTokens?: number;
+  layersPerStep?: number;
+  layerSteps?: number;
 }
 
 export function distillOptions(command: Command): Command {
@@ -52,6 +55,13 @@ export function distillOptions(command: Command): Command {
     )
     .addOption(new Option('--optimizer <name>', 'what turns gradients into steps; default adamw').choices(OPTIMISERS))
     .option('--accumulate <n>', 'batches that make one step, as a batch n times as large would', integerOption(1))
+    .option(
+      '--select-tokens <share>',
+      'answer tokens of a batch that carry loss, e.g. 0.6: the furthest behind',
+      numberOption(0.01, 1),
+    )
+    .option('--layers-per-step <n>', 'train so many neighbouring layers at a time: shorter steps', integerOption(1))
+    .option('--layer-steps <n>', 'steps until other layers are trained; default 25', integerOption(1))
     .option('--memory <size>', 'most memory to take, e.g. 2g: layers are computed again until it fits', bytesOption)
     .addOption(new Option('--device <name>', 'what computes; falls back to cpu with the reason').choices(DEVICES))
     .option('--profile', 'measure where the time of the first steps goes')
@@ -81,9 +91,19 @@ export function runDistill(
 
 function chosen(choices: DistillChoices): DistillOptions {
   const { rank, alpha, targets, firstLayer, learningRate, precision, maxEpochs, seed, batchTokens, steps } = choices;
-  const { memory, device, profile, accumulate, optimizer: optimiser } = choices;
+  const {
+    memory,
+    device,
+    profile,
+    accumulate,
+    optimizer: optimiser,
+    selectTokens,
+    layersPerStep,
+    layerSteps,
+  } = choices;
   const named = { rank, alpha, targets, firstLayer, learningRate, precision, maxEpochs, seed, batchTokens, steps };
-  const more = { memory, device, profile, accumulate, optimiser, maxTokens: choices.maxLength };
+  const sparse = { selectTokens, layersPerStep, layerSteps };
+  const more = { memory, device, profile, accumulate, optimiser, maxTokens: choices.maxLength, ...sparse };
   const given = Object.entries({ ...named, ...more }).filter(([, value]) => value !== undefined);
   return {
     ...DISTILL_DEFAULTS,

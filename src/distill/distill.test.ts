@@ -97,6 +97,23 @@ describe('distill', () => {
     expect(adapter(first.folder).equals(adapter(whole.folder))).toBe(true);
   });
 
+  test.each([
+    ['chosen tokens, 8-bit moments, two batches a step', { selectTokens: 0.6, optimiser: 'adamw8bit', accumulate: 2 }],
+    ['one layer at a time', { layersPerStep: 1, layerSteps: 3, learningRate: 0.03 }],
+  ] as const)('%s: learns, and goes on to the very bytes', async (name, options) => {
+    const fixed = { steps: 24, ...options };
+    const whole = run(`${name} whole`, fixed);
+    const { validationLoss } = await whole.promise;
+    const losses = readFileSync(join(whole.folder, 'losses.jsonl'), 'utf8').trim().split('\n');
+    expect(validationLoss).toBeLessThan(0.8 * JSON.parse(losses[0]).loss);
+    const controller = new AbortController();
+    const broken = run(`${name} broken`, fixed, { controller });
+    await expect(broken.promise).rejects.toThrow('enough');
+    await run(`${name} broken`, fixed).promise;
+    const adapter = (folder: string) => readFileSync(join(folder, 'adapter_model.safetensors'));
+    expect(adapter(broken.folder).equals(adapter(whole.folder))).toBe(true);
+  });
+
   test('a dataset without a calibration split holds some conversations out', async () => {
     const data = join(root, 'uncalibrated');
     mkdirSync(data);

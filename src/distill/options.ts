@@ -41,6 +41,12 @@ export interface DistillOptions {
   optimiser?: OptimiserName;
   /** Batches that make one step, as one batch so many times as large would; default 1. */
   accumulate?: number;
+  /** Share of the answer tokens that carry loss, those with the highest excess loss; default all. */
+  selectTokens?: number;
+  /** So many neighbouring layers are trained at a time; default all. */
+  layersPerStep?: number;
+  /** Steps until other layers are trained; default 25. */
+  layerSteps?: number;
   /** Bytes resident at most: layers are computed again in the backward pass until it fits. Default: what the machine has. */
   memory?: number;
   /** Default `cpu`. */

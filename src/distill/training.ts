@@ -11,6 +11,7 @@ import { measureInt8Speed } from '../runtime/matrix-speed.ts';
 import { takeProfile } from '../runtime/profile.ts';
 import { accumulated } from '../train/accumulate.ts';
 import { flopsPerToken } from '../train/flops.ts';
+import { backwardShare } from '../train/layer-sampling.ts';
 import { type LoopResult, type LossRecord, type Progressing, train } from '../train/loop.ts';
 import { adapterMatrices, type LoraLayout, loraLayout } from '../train/lora.ts';
 import { STATE_BYTES } from '../train/optimiser.ts';
@@ -28,6 +29,8 @@ const CHECKPOINT_SHARE = 0.1;
 const MOST_CHECKPOINT_SECONDS = 20;
 /** Nothing is kept for a backward pass, so validation batches are larger: a shared prefix is then computed less often. */
 const VALIDATION_BATCHES = 4;
+/** Opening the graph of other layers costs a few steps' time. */
+const LAYER_STEPS = 25;
 
 /** @throws CupelError; Interrupted when `job.stop` was set */
 export async function runTraining(job: TrainingJob, progress: Progress): Promise<DistillFacts> {
@@ -119,13 +122,24 @@ async function prepare(
   const runtime = { threads, folder, device, profile: options.profile ? profilePrefix(job) : undefined };
   const precision =
     options.precision === 'int8' ? await int8Precision({ threads, folder }) : ({ kind: 'float32' } as const);
-  const trainer = await openTrainer(packing, checking, { base, lora, precision, recompute, weighting, seed, runtime });
+  const trainer = await openTrainer(packing, checking, {
+    base,
+    lora,
+    precision,
+    recompute,
+    weighting,
+    seed,
+    runtime,
+    selectTokens: options.selectTokens,
+    layers: sampledLayers(options),
+  });
   const perToken = flopsPerToken({
     config,
     weights,
     lora,
     context: prefix + length / 2,
-    answerShare: answerShare(packing),
+    answerShare: answerShare(packing) * (options.selectTokens ?? 1),
+    backwardShare: backwardShare(lora, options.layersPerStep ?? config.layers, config.layers),
   });
   const peak = await peakOf(job);
   if (trainer.keepsFeatures) say(`what layers before ${firstLayer} make of a conversation is computed once and kept`);
@@ -141,6 +155,10 @@ async function prepare(
     flops: { perToken, peak },
     tokensPerEpoch,
   };
+}
+
+function sampledLayers({ layersPerStep, layerSteps = LAYER_STEPS, accumulate = 1 }: DistillOptions) {
+  return layersPerStep ? { atOnce: layersPerStep, batches: layerSteps * accumulate } : undefined;
 }
 
 /** Suffixes once, and the shared prefixes once a batch. */

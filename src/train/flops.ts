@@ -10,6 +10,8 @@ export interface StepShape {
   readonly context: number;
   /** Share of the tokens whose logits are wanted. */
   readonly answerShare: number;
+  /** Share of the layers that the backward pass goes through, where layers are sampled; default 1. */
+  readonly backwardShare?: number;
 }
 
 /**
@@ -17,7 +19,8 @@ export interface StepShape {
  * frozen weights forward and for the gradient of their input, those of the adapters forward and for both gradients, attention,
  * and the logits of answers. What is computed again to save memory does not count.
  */
-export function flopsPerToken({ config, weights, lora, context, answerShare }: StepShape): number {
+export function flopsPerToken(shape: StepShape): number {
+  const { config, weights, lora, context, answerShare, backwardShare = 1 } = shape;
   const first = lora.options.firstLayer ?? 0;
   const { experts } = config as { experts?: { count: number; perToken: number } };
   let frozen = 0;
@@ -29,5 +32,7 @@ export function flopsPerToken({ config, weights, lora, context, answerShare }: S
   }
   const attention = 2 * (config.layers - first) * config.hiddenSize * context;
   const head = answerShare * config.hiddenSize * config.vocabularySize;
-  return 2 * (2 * frozen + 3 * lora.size + 3 * attention + 2 * head);
+  const passes = 1 + backwardShare;
+  const adapters = (1 + 2 * backwardShare) * lora.size;
+  return 2 * (passes * frozen + adapters + (1 + 2 * backwardShare) * attention + 2 * head);
 }

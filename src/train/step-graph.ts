@@ -6,6 +6,7 @@ import { int64, type Tensor } from '../graph/tensor.ts';
 import { tokenLoss } from '../models/loss.ts';
 import type { ModelConfig, ModelFamily, ModelInputs, PackLayout, Routing, WeightSource } from '../models/model.ts';
 import { frozenWeights, type Precision } from './frozen.ts';
+import type { LayerWindow } from './layer-sampling.ts';
 import { type LoraLayout, loraValues } from './lora.ts';
 import type { Batch } from './packing.ts';
 
@@ -23,11 +24,14 @@ export interface GraphOptions {
   readonly precision: Precision;
   /** So many layers keep only their input and compute the rest again in the backward pass: less memory, more time. Default 0. */
   readonly recompute?: number;
+  /** The only layers that are trained: their part of theta is the further input `window`, and `gradient` is of it. */
+  readonly window?: LayerWindow;
 }
 
 interface Parts {
   readonly b: Builder;
-  readonly theta: Value;
+  /** Theta, or the part of it that is trained. */
+  readonly moving: Value;
   /** [A] */
   readonly nll: Value;
   /** The largest log probability at each position, [A]. */
@@ -36,15 +40,16 @@ interface Parts {
   readonly balance: Value | null;
 }
 
-/** Inputs of `feeds` and theta; outputs `loss` (a scalar) and `gradient` (of theta). */
+/** Inputs of `feeds` and theta; outputs `loss` (a scalar), `gradient` (of theta) and `nll`, the loss at each position, [A]. */
 export function stepGraph(options: GraphOptions): Graph {
-  const { b, theta, nll, balance } = forward(options);
+  const { b, moving, nll, balance } = forward(options);
   const weights = b.input('weights', 'float32', ['A']);
   const own = b.reduceSum(b.mul(nll, weights), [0]);
   const loss = balance ? b.add(own, balance) : own;
-  const [gradient] = gradients(b, loss, [theta], { recompute: options.recompute });
+  const [gradient] = gradients(b, loss, [moving], { recompute: options.recompute });
   b.output('loss', loss);
   b.output('gradient', gradient);
+  b.output('nll', nll);
   return b.graph();
 }
 
@@ -56,7 +61,7 @@ export function validationGraph(options: GraphOptions): Graph {
   return b.graph();
 }
 
-function forward({ base, shape, lora, precision }: GraphOptions): Parts {
+function forward({ base, shape, lora, precision, window }: GraphOptions): Parts {
   const b = new Builder();
   const tokens = shape.prefix + shape.rows * shape.length;
   const theta = b.input('theta', 'float32', [lora.size]);
@@ -69,13 +74,16 @@ function forward({ base, shape, lora, precision }: GraphOptions): Parts {
   const lossAt = b.input('lossAt', 'int64', ['A']);
   const targets = b.input('targets', 'int64', ['A']);
   const scale = lora.options.alpha / lora.options.rank;
-  const weights = frozenWeights(b, base.weights, precision, { values: loraValues(b, theta, lora), scale });
+  const moving = window ? b.input('window', 'float32', [window.layout.size]) : theta;
+  const sampled = window ? loraValues(b, moving, window.layout) : [];
+  const values = new Map([...loraValues(b, theta, lora), ...sampled]);
+  const weights = frozenWeights(b, base.weights, precision, { values, scale });
   const routings: Routing[] = [];
   const hidden = base.family.forward(b, base.config, inputs, weights, routings);
   const answers = b.gather(b.reshape(hidden, [tokens, base.config.hiddenSize]), lossAt);
   const { loss: nll, best } = tokenLoss(b, base.family, base.config, weights, answers, targets);
   const balance = base.family.balance?.(b, base.config, routings, inputs) ?? null;
-  return { b, theta, nll, best, balance };
+  return { b, moving, nll, best, balance };
 }
 
 /** The tensors of a batch, by the names of the inputs. */

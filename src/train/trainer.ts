@@ -6,9 +6,11 @@ import { floats, type Tensor } from '../graph/tensor.ts';
 import type { PackLayout } from '../models/model.ts';
 import { type OnnxOptions, openOnnx } from '../runtime/onnx.ts';
 import type { Session } from '../runtime/session.ts';
+import { baseLosses } from './base-losses.ts';
 import { FeatureCache, featureBytes, frozenFeeds } from './features.ts';
 import type { Precision } from './frozen.ts';
 import { largestLevel, saturationProbe } from './int8.ts';
+import { type LayerWindow, layerWindows, windowAt } from './layer-sampling.ts';
 import type { Trainee, Validation } from './loop.ts';
 import { initialTheta, type LoraLayout } from './lora.ts';
 import {
@@ -23,6 +25,7 @@ import {
 } from './packing.ts';
 import { groupByPrefix, type PrefixGroup } from './prefix.ts';
 import type { Sample } from './sample.ts';
+import { type Selected, TokenSelection } from './select.ts';
 import { type BaseModel, feeds, stepGraph, validationGraph } from './step-graph.ts';
 
 /** Samples with their prefixes found and a shape for their batches. */
@@ -48,6 +51,10 @@ export interface TrainerOptions {
   readonly runtime: OnnxOptions;
   /** Features of frozen first layers are kept if they take no more than this; default 2 GiB. */
   readonly mostFeatureBytes?: number;
+  /** Share of a batch's answer tokens that carry loss, those with the highest excess loss; default all. See `TokenSelection`. */
+  readonly selectTokens?: number;
+  /** Train so many neighbouring layers at a time, others after every so many batches. The base's weights must then stay open. */
+  readonly layers?: { readonly atOnce: number; readonly batches: number };
 }
 
 export interface Trainer extends Trainee {
@@ -58,38 +65,95 @@ export interface Trainer extends Trainee {
 
 const MOST_FEATURE_BYTES = 2 ** 31;
 
-/** Loads the weights into the sessions; `base.weights` may be closed when this returns. */
+/** Loads the weights into the sessions; unless layers are sampled `base.weights` may be closed when this returns. */
 export async function openTrainer(training: Packing, validation: Packing, options: TrainerOptions): Promise<Trainer> {
-  const { base, lora, precision, runtime, seed, weighting } = options;
+  const { base, lora, precision, runtime, seed, weighting, selectTokens } = options;
   const common = { base, lora, precision };
-  const step = await openParts(
-    stepGraph({ ...common, shape: training.layout, recompute: options.recompute }),
-    training,
-    options,
-  );
-  const validate = await openParts(validationGraph({ ...common, shape: validation.layout }), validation, {
-    ...options,
-    runtime: { ...runtime, profile: undefined },
-  });
-  const batchOf = batchSource(step, training, options);
+  const quiet = { ...runtime, profile: undefined };
+  const selection = selectTokens
+    ? new TokenSelection(training.samples, await baseLosses(training, common, quiet), selectTokens)
+    : null;
+  const steps = new StepSessions(training, options, selection);
+  await steps.at(0);
+  const checking = validationGraph({ ...common, shape: validation.layout });
+  const validate = await openParts(checking, validation, { ...options, runtime: quiet });
   const batches = await validationBatches(validate, validation, weighting);
-  const gradient: Tensor = { dtype: 'float32', shape: [lora.size], data: new Float32Array(lora.size) };
+  const buffer = new Float32Array(lora.size);
   return {
-    keepsFeatures: step.frozen !== null,
+    keepsFeatures: (await steps.at(0)).parts.frozen !== null,
     initial: initialTheta(lora, seed),
+    memory: selection?.memory,
     step: async (theta, number) => {
-      const { tokens, weight, inputs } = await batchOf(number);
-      const results = await step.whole.run({ ...inputs, theta: vector(theta) }, { gradient });
-      return { loss: floats(results.loss)[0], gradient: floats(results.gradient), tokens, weight };
+      const { parts, window, batchOf } = await steps.at(number);
+      const { tokens, weight, inputs, places } = await batchOf(number);
+      const moving = window ? theta.subarray(window.range.start, window.range.end) : theta;
+      const gradient = vector(buffer.subarray(0, moving.length));
+      const sampled: Record<string, Tensor> = window ? { window: vector(moving) } : {};
+      const results = await parts.whole.run({ ...inputs, ...sampled, theta: vector(theta) }, { gradient });
+      if (places) selection?.remember(places, floats(results.nll));
+      return {
+        loss: floats(results.loss)[0],
+        gradient: floats(results.gradient),
+        tokens,
+        weight,
+        range: window?.range,
+      };
     },
     validate: (theta) => runValidation(validate.whole, validation, batches, theta),
     close: async () => {
-      for (const { whole, frozen } of [step, validate]) {
-        await whole.close();
-        await frozen?.session.close();
-      }
+      await steps.close();
+      await closeParts(validate);
     },
   };
+}
+
+interface StepSession {
+  readonly parts: Parts;
+  readonly window: LayerWindow | undefined;
+  readonly batchOf: (number: number) => Promise<StepInputs>;
+}
+
+/** The session for each step: one for all, or one for each window of layers, of which only the last asked for is open. */
+class StepSessions {
+  readonly #training: Packing;
+  readonly #options: TrainerOptions;
+  readonly #selection: TokenSelection | null;
+  readonly #windows: readonly LayerWindow[];
+  #open: { readonly index: number; readonly session: StepSession } | null = null;
+
+  constructor(training: Packing, options: TrainerOptions, selection: TokenSelection | null) {
+    this.#training = training;
+    this.#options = options;
+    this.#selection = selection;
+    this.#windows = options.layers ? layerWindows(options.lora, options.layers.atOnce) : [];
+  }
+
+  async at(number: number): Promise<StepSession> {
+    const { layers, seed } = this.#options;
+    const index = layers ? windowAt(this.#windows.length, Math.floor(number / layers.batches), seed) : 0;
+    if (this.#open?.index === index) return this.#open.session;
+    await this.close();
+    const session = await this.#make(this.#windows[index]);
+    this.#open = { index, session };
+    return session;
+  }
+
+  async #make(window: LayerWindow | undefined): Promise<StepSession> {
+    const { base, lora, precision, recompute } = this.#options;
+    const graph = stepGraph({ base, lora, precision, recompute, window, shape: this.#training.layout });
+    const parts = await openParts(graph, this.#training, this.#options);
+    return { parts, window, batchOf: batchSource(parts, this.#training, this.#options, this.#selection) };
+  }
+
+  async close(): Promise<void> {
+    if (this.#open) await closeParts(this.#open.session.parts);
+    this.#open = null;
+  }
+}
+
+async function closeParts({ whole, frozen }: Parts): Promise<void> {
+  await whole.close();
+  await frozen?.session.close();
 }
 
 /** A graph in sessions: whole, or from the first trained layer on with the frozen layers before it apart. */
@@ -99,10 +163,10 @@ interface Parts {
 }
 
 async function openParts(graph: Graph, { samples, groups }: Packing, options: TrainerOptions): Promise<Parts> {
-  const { base, lora, runtime } = options;
+  const { base, lora, runtime, layers } = options;
   const width = base.config.hiddenSize;
   const most = options.mostFeatureBytes ?? MOST_FEATURE_BYTES;
-  const worthwhile = (lora.options.firstLayer ?? 0) > 0 && featureBytes(samples, groups, width) <= most;
+  const worthwhile = !layers && (lora.options.firstLayer ?? 0) > 0 && featureBytes(samples, groups, width) <= most;
   const input = (name: string) => graph.inputs.find((value) => value.name === name)!;
   const cut = worthwhile ? frozenCut(graph, input('ids'), input('theta')) : null;
   if (!cut) return { whole: await openOnnx(pruned(graph), runtime), frozen: null };
@@ -115,6 +179,8 @@ interface StepInputs {
   readonly tokens: number;
   readonly weight: number;
   readonly inputs: Record<string, Tensor>;
+  /** Of the chosen tokens, where tokens are chosen. */
+  readonly places?: Int32Array;
 }
 
 /** The inputs of training step `number`, features of frozen layers in place of token ids where there are some. */
@@ -122,25 +188,30 @@ function batchSource(
   { frozen }: Parts,
   { samples, groups, layout }: Packing,
   { seed, weighting }: TrainerOptions,
+  selection: TokenSelection | null,
 ): (number: number) => Promise<StepInputs> {
-  const pack = (placement: Placement) => packBatch(samples, groups, layout, placement, weighting);
+  const pack = (placement: Placement): Partial<Selected> & Pick<Selected, 'batch'> => {
+    const batch = packBatch(samples, groups, layout, placement, weighting);
+    return selection ? selection.select(batch) : { batch };
+  };
   if (!frozen) {
     const placementAt = placementOf(samples, groups, layout, seed);
     return async (number) => {
-      const batch = pack(placementAt(number));
-      return { tokens: batch.tokens, weight: batch.weight, inputs: feeds(batch) };
+      const { batch, places } = pack(placementAt(number));
+      return { tokens: batch.tokens, weight: batch.weight, inputs: feeds(batch), places };
     };
   }
   const { session, cut, width } = frozen;
   const order = placements(samples, groups, layout, seed);
   const cache = new FeatureCache({ session, width, samples, groups, layout, placements: order });
   return async (number) => {
-    const batch = pack(cache.placement(number));
+    const { batch, places } = pack(cache.placement(number));
     const { ids: _, ...inputs } = feeds(batch);
     return {
       tokens: batch.tokens,
       weight: batch.weight,
       inputs: { ...inputs, [cut.name]: await cache.features(number) },
+      places,
     };
   };
 }
