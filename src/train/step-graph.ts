@@ -4,7 +4,15 @@ import { gradients } from '../graph/gradient.ts';
 import type { Graph, Value } from '../graph/node.ts';
 import { int64, type Tensor } from '../graph/tensor.ts';
 import { tokenLoss } from '../models/loss.ts';
-import type { ModelConfig, ModelFamily, ModelInputs, PackLayout, Routing, WeightSource } from '../models/model.ts';
+import type {
+  ModelConfig,
+  ModelFamily,
+  ModelInputs,
+  PackLayout,
+  Routing,
+  WeightSource,
+  Weights,
+} from '../models/model.ts';
 import { frozenWeights, type Precision } from './frozen.ts';
 import type { LayerWindow } from './layer-sampling.ts';
 import { type LoraLayout, loraValues } from './lora.ts';
@@ -28,10 +36,8 @@ export interface GraphOptions {
   readonly window?: LayerWindow;
 }
 
-interface Parts {
-  readonly b: Builder;
-  /** Theta, or the part of it that is trained. */
-  readonly moving: Value;
+/** What a batch comes to. */
+export interface BatchLoss {
   /** [A] */
   readonly nll: Value;
   /** The largest log probability at each position, [A]. */
@@ -40,12 +46,16 @@ interface Parts {
   readonly balance: Value | null;
 }
 
+interface Parts extends BatchLoss {
+  readonly b: Builder;
+  /** Theta, or the part of it that is trained. */
+  readonly moving: Value;
+}
+
 /** Inputs of `feeds` and theta; outputs `loss` (a scalar), `gradient` (of theta) and `nll`, the loss at each position, [A]. */
 export function stepGraph(options: GraphOptions): Graph {
-  const { b, moving, nll, balance } = forward(options);
-  const weights = b.input('weights', 'float32', ['A']);
-  const own = b.reduceSum(b.mul(nll, weights), [0]);
-  const loss = balance ? b.add(own, balance) : own;
+  const { b, moving, nll, ...rest } = forward(options);
+  const loss = stepLoss(b, { nll, ...rest });
   const [gradient] = gradients(b, loss, [moving], { recompute: options.recompute });
   b.output('loss', loss);
   b.output('gradient', gradient);
@@ -61,10 +71,27 @@ export function validationGraph(options: GraphOptions): Graph {
   return b.graph();
 }
 
+/** The loss of a step, a scalar: declares the input `weights` [A]. */
+export function stepLoss(b: Builder, { nll, balance }: BatchLoss): Value {
+  const weights = b.input('weights', 'float32', ['A']);
+  const own = b.reduceSum(b.mul(nll, weights), [0]);
+  return balance ? b.add(own, balance) : own;
+}
+
 function forward({ base, shape, lora, precision, window }: GraphOptions): Parts {
   const b = new Builder();
-  const tokens = shape.prefix + shape.rows * shape.length;
   const theta = b.input('theta', 'float32', [lora.size]);
+  const scale = lora.options.alpha / lora.options.rank;
+  const moving = window ? b.input('window', 'float32', [window.layout.size]) : theta;
+  const sampled = window ? loraValues(b, moving, window.layout) : [];
+  const values = new Map([...loraValues(b, theta, lora), ...sampled]);
+  const weights = frozenWeights(b, base.weights, precision, { values, scale });
+  return { b, moving, ...batchLoss(b, base, shape, weights) };
+}
+
+/** Declares the inputs of `feeds` but for `weights`, and computes a batch. */
+export function batchLoss(b: Builder, base: BaseModel, shape: PackLayout, weights: Weights): BatchLoss {
+  const tokens = shape.prefix + shape.rows * shape.length;
   const inputs: ModelInputs = {
     ids: b.input('ids', 'int64', [1, tokens]),
     positions: b.input('positions', 'int64', [1, tokens]),
@@ -73,17 +100,12 @@ function forward({ base, shape, lora, precision, window }: GraphOptions): Parts 
   };
   const lossAt = b.input('lossAt', 'int64', ['A']);
   const targets = b.input('targets', 'int64', ['A']);
-  const scale = lora.options.alpha / lora.options.rank;
-  const moving = window ? b.input('window', 'float32', [window.layout.size]) : theta;
-  const sampled = window ? loraValues(b, moving, window.layout) : [];
-  const values = new Map([...loraValues(b, theta, lora), ...sampled]);
-  const weights = frozenWeights(b, base.weights, precision, { values, scale });
   const routings: Routing[] = [];
   const hidden = base.family.forward(b, base.config, inputs, weights, routings);
   const answers = b.gather(b.reshape(hidden, [tokens, base.config.hiddenSize]), lossAt);
   const { loss: nll, best } = tokenLoss(b, base.family, base.config, weights, answers, targets);
   const balance = base.family.balance?.(b, base.config, routings, inputs) ?? null;
-  return { b, moving, nll, best, balance };
+  return { nll, best, balance };
 }
 
 /** The tensors of a batch, by the names of the inputs. */

@@ -99,7 +99,7 @@ export async function openTrainer(training: Packing, validation: Packing, option
         range: window?.range,
       };
     },
-    validate: (theta) => runValidation(validate.whole, validation, batches, theta),
+    validate: (theta) => runValidation(validate.whole, validation, batches, { theta: vector(theta) }),
     close: async () => {
       await steps.close();
       await closeParts(validate);
@@ -216,14 +216,14 @@ function batchSource(
   };
 }
 
-interface ValidationBatch {
+export interface ValidationBatch {
   readonly batch: Batch;
   readonly members: readonly number[];
   readonly inputs: Record<string, Tensor>;
 }
 
-async function validationBatches(
-  { frozen }: Parts,
+export async function validationBatches(
+  { frozen }: Pick<Parts, 'frozen'>,
   { samples, groups, layout }: Packing,
   weighting: LossWeighting,
 ): Promise<ValidationBatch[]> {
@@ -237,18 +237,18 @@ async function validationBatches(
   return batches;
 }
 
-/** The mean over all answer tokens, whatever the weighting of training. */
-async function runValidation(
+/** @param weights theta, under the names of the graph's inputs. The mean over all answer tokens, whatever the weighting of training. */
+export async function runValidation(
   session: Session,
   { samples }: Packing,
   batches: readonly ValidationBatch[],
-  theta: Float32Array,
+  weights: Readonly<Record<string, Tensor>>,
 ): Promise<Validation> {
   let loss = 0;
   let count = 0;
   let exact = 0;
   for (const { batch, members, inputs } of batches) {
-    const results = await session.run({ ...inputs, theta: vector(theta) });
+    const results = await session.run({ ...inputs, ...weights });
     const nll = floats(results.nll);
     const best = floats(results.best);
     const wrong = new Set<number>();

@@ -1,0 +1,74 @@
+// A trainee whose every weight moves: full fine-tuning, and continued pre-training on plain text.
+import { Builder } from '../graph/builder.ts';
+import { gradients } from '../graph/gradient.ts';
+import type { Graph } from '../graph/node.ts';
+import { pruned } from '../graph/split.ts';
+import { floats } from '../graph/tensor.ts';
+import type { PackLayout } from '../models/model.ts';
+import { type OnnxOptions, openOnnx } from '../runtime/onnx.ts';
+import { type FullLayout, movingWeights, tensorsOf, thetaOf } from './full.ts';
+import { type LossWeighting, packBatch, placementOf } from './packing.ts';
+import { type BaseModel, batchLoss, feeds, stepLoss } from './step-graph.ts';
+import { type Packing, runValidation, type Trainer, validationBatches } from './trainer.ts';
+
+export interface FullTrainerOptions {
+  readonly base: BaseModel;
+  readonly layout: FullLayout;
+  /** Layers that compute again instead of keeping; default 0. */
+  readonly recompute?: number;
+  readonly weighting: LossWeighting;
+  readonly seed: number;
+  readonly runtime: OnnxOptions;
+}
+
+type GraphParts = Pick<FullTrainerOptions, 'base' | 'layout' | 'recompute'> & { readonly shape: PackLayout };
+
+/** Inputs of `feeds` and the weights by their names; outputs `loss` and, for each weight, `gradient.NAME`. */
+export function fullStepGraph({ base, layout, recompute, shape }: GraphParts): Graph {
+  const b = new Builder();
+  const { weights, inputs } = movingWeights(b, layout);
+  const loss = stepLoss(b, batchLoss(b, base, shape, weights));
+  gradients(b, loss, inputs, { recompute }).forEach((gradient, i) => {
+    b.output(`gradient.${inputs[i].name}`, gradient);
+  });
+  b.output('loss', loss);
+  return b.graph();
+}
+
+function fullValidationGraph({ base, layout, shape }: GraphParts): Graph {
+  const b = new Builder();
+  const { nll, best } = batchLoss(b, base, shape, movingWeights(b, layout).weights);
+  b.output('nll', nll);
+  b.output('best', best);
+  return b.graph();
+}
+
+/** The weights are read at once; `base.weights` may be closed when this returns. */
+export async function openFullTrainer(
+  training: Packing,
+  validation: Packing,
+  options: FullTrainerOptions,
+): Promise<Trainer> {
+  const { layout, runtime, seed, weighting } = options;
+  const step = await openOnnx(pruned(fullStepGraph({ ...options, shape: training.layout })), runtime);
+  const checking = fullValidationGraph({ ...options, shape: validation.layout });
+  const validate = await openOnnx(pruned(checking), { ...runtime, profile: undefined });
+  const batches = await validationBatches({ frozen: null }, validation, weighting);
+  const placementAt = placementOf(training.samples, training.groups, training.layout, seed);
+  const gradient = new Float32Array(layout.size);
+  const into = tensorsOf(layout, gradient, 'gradient.');
+  return {
+    keepsFeatures: false,
+    initial: thetaOf(layout, options.base.weights),
+    step: async (theta, number) => {
+      const batch = packBatch(training.samples, training.groups, training.layout, placementAt(number), weighting);
+      const { loss } = await step.run({ ...feeds(batch), ...tensorsOf(layout, theta) }, into);
+      return { loss: floats(loss)[0], gradient, tokens: batch.tokens, weight: batch.weight };
+    },
+    validate: (theta) => runValidation(validate, validation, batches, tensorsOf(layout, theta)),
+    close: async () => {
+      await step.close();
+      await validate.close();
+    },
+  };
+}

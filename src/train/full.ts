@@ -1,0 +1,76 @@
+// Full training: every weight of the model lies in theta, in float32, and moves; the graph takes them as inputs and holds none.
+import type { Builder } from '../graph/builder.ts';
+import type { Value } from '../graph/node.ts';
+import type { Tensor } from '../graph/tensor.ts';
+import type { WeightSource, Weights } from '../models/model.ts';
+
+/** One weight; in theta from `start` on. */
+export interface FullTensor {
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly start: number;
+  readonly size: number;
+}
+
+export interface FullLayout {
+  readonly tensors: readonly FullTensor[];
+  /** Length of theta. */
+  readonly size: number;
+}
+
+export function fullLayout(shapes: ReadonlyMap<string, readonly number[]>): FullLayout {
+  let size = 0;
+  const tensors = [...shapes].map(([name, shape]) => {
+    const tensor = { name, shape, start: size, size: shape.reduce((a, b) => a * b, 1) };
+    size += tensor.size;
+    return tensor;
+  });
+  return { tensors, size };
+}
+
+/** Theta of a model as it is. */
+export function thetaOf({ tensors, size }: FullLayout, weights: WeightSource): Float32Array {
+  const theta = new Float32Array(size);
+  for (const { name, start } of tensors) theta.set(weights.read(name), start);
+  return theta;
+}
+
+/** The weights that a theta holds; nothing is copied. */
+export function weightsOf({ tensors }: FullLayout, theta: Float32Array): WeightSource {
+  const byName = new Map(tensors.map((tensor) => [tensor.name, tensor]));
+  return {
+    names: () => byName.keys(),
+    shape: (name) => byName.get(name)!.shape,
+    read: (name) => {
+      const { start, size } = byName.get(name)!;
+      return theta.subarray(start, start + size);
+    },
+  };
+}
+
+/** One tensor for each weight, views of `flat`, under its name after `prefix`: what the graphs take and give. */
+export function tensorsOf({ tensors }: FullLayout, flat: Float32Array, prefix = ''): Record<string, Tensor> {
+  return Object.fromEntries(
+    tensors.map(({ name, shape, start, size }) => [
+      `${prefix}${name}`,
+      { dtype: 'float32', shape, data: flat.subarray(start, start + size) },
+    ]),
+  );
+}
+
+/** Inputs of the graph in place of constants, in the order of the layout. */
+export function movingWeights(b: Builder, { tensors }: FullLayout): { weights: Weights; inputs: readonly Value[] } {
+  const byName = new Map(tensors.map(({ name, shape }) => [name, b.input(name, 'float32', shape)]));
+  const weight = (name: string) => byName.get(name)!;
+  return {
+    inputs: [...byName.values()],
+    weights: {
+      weight,
+      linear: (x, projections) =>
+        projections.map(({ name, bias }) => {
+          const product = b.matmul(x, weight(`${name}.weight`), { transB: true });
+          return bias ? b.add(product, weight(`${name}.bias`)) : product;
+        }),
+    },
+  };
+}
