@@ -4,9 +4,11 @@ import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { writeFileDurably } from '../base/durable.ts';
 import { toJsonl } from '../base/jsonl.ts';
+import { datasetReference, fetchDataset } from '../catalog/dataset.ts';
 import { taskItems, toExamples } from '../evaluate/tasks/items.ts';
+import { namesWanted } from '../evaluate/tasks/rows.ts';
 import { runTask, scoreRecorded, type TaskResult } from '../evaluate/tasks/run.ts';
-import { readTask, taskNames } from '../evaluate/tasks/task.ts';
+import { readTask, type Task, taskNames } from '../evaluate/tasks/task.ts';
 import { openCompleter } from '../serve/completer.ts';
 import { integerOption } from './numbers.ts';
 import { drawProgress } from './progress.ts';
@@ -29,7 +31,7 @@ function describe({ task, n, score, interval, accuracyNormalised }: TaskResult):
 
 async function benchmark(name: string, data: string, options: BenchChoices): Promise<void> {
   const task = readTask(name);
-  const items = await taskItems(task, resolve(data), options);
+  const items = await taskItems(task, await folderOf(task, data), options);
   if (options.export) {
     writeFileSync(options.export, toJsonl(toExamples(task, items)));
     process.stderr.write(`${items.length} conversations: ${options.export}\n`);
@@ -53,12 +55,27 @@ async function benchmark(name: string, data: string, options: BenchChoices): Pro
   }
 }
 
+/** A folder as it is; a data set of the hub is fetched first, the task's files of it. */
+async function folderOf({ files }: Task, data: string): Promise<string> {
+  const reference = datasetReference(data);
+  if (!reference) return resolve(data);
+  const { signal, dispose } = interruptSignal();
+  const drawing = drawProgress(process.stderr);
+  const choose = (names: readonly string[]) => namesWanted(names, [files.test, files.fewShot ?? []]);
+  try {
+    return await fetchDataset(reference, { choose, progress: drawing.progress, signal });
+  } finally {
+    drawing.end();
+    dispose();
+  }
+}
+
 export function register(program: Command): void {
   program
     .command('bench')
     .description('run a benchmark task on a GGUF model; without --model, score the answers recorded in the data')
     .argument('<task>', `${taskNames().join(', ')}, or a task file`)
-    .argument('<data>', 'folder with the data as published')
+    .argument('<data>', 'folder with the data as published, or hf://datasets/OWNER/NAME')
     .option('--model <file>', 'GGUF file')
     .option('--few-shot <n>', 'examples before each item; the task says how many without it', integerOption(0))
     .option('--limit <n>', 'only the first items', integerOption(1))
@@ -67,7 +84,7 @@ export function register(program: Command): void {
     .option('--json', 'one JSON document on stdout')
     .addHelpText(
       'after',
-      '\nExample:\n  cupel bench mmlu ~/data/mmlu --model student.gguf --limit 200\n  cupel bench lawbench-2-4 ~/data/lawbench',
+      '\nExample:\n  cupel bench mmlu ~/data/mmlu --model student.gguf --limit 200\n  cupel bench lawbench-2-4 ~/data/lawbench\n  cupel bench banking77 hf://datasets/PolyAI/banking77 --model student.gguf',
     )
     .action(benchmark);
 }

@@ -39,14 +39,31 @@ export async function readRows(
 
 function matching(folder: string, path: string): { file: string; subject?: string }[] {
   if (!path.includes('*')) return existsSync(join(folder, path)) ? [{ file: join(folder, path) }] : [];
-  const escaped = path.split('*').map((part) => part.replace(/[.+?^${}()|[\]\\]/g, '\\$&'));
-  const pattern = new RegExp(`^${escaped.join('(.*)')}$`);
+  const pattern = patternOf(path);
   if (!existsSync(folder)) return [];
   return readdirSync(folder, { recursive: true, encoding: 'utf8' })
     .map((name) => ({ file: join(folder, name), found: pattern.exec(name.replaceAll('\\', '/')) }))
     .filter(({ file, found }) => found && statSync(file).isFile())
     .sort((a, b) => (a.file < b.file ? -1 : 1))
     .map(({ file, found }) => ({ file, subject: found![1].replace(/[_/-]+$/, '') }));
+}
+
+/** `*` stands for any part of a name. */
+function patternOf(path: string): RegExp {
+  const escaped = path.split('*').map((part) => part.replace(/[.+?^${}()|[\]\\]/g, '\\$&'));
+  return new RegExp(`^${escaped.join('(.*)')}$`);
+}
+
+/** Of a data set's files, those that `readRows` would take for these splits: the first pattern of each that any matches. */
+export function namesWanted(names: readonly string[], splits: readonly (readonly string[])[]): string[] {
+  const wanted = splits.flatMap((patterns) => {
+    const byPattern = patterns.map((pattern) => {
+      const expression = patternOf(pattern.split('#')[0]);
+      return names.filter((name) => expression.test(name));
+    });
+    return byPattern.find((found) => found.length > 0) ?? [];
+  });
+  return [...new Set(wanted)];
 }
 
 async function rowsOf(file: string, member: string | undefined, columns?: readonly string[]): Promise<Row[]> {

@@ -7,7 +7,7 @@ import { afterAll, describe, expect, test } from 'vitest';
 import { toJsonl } from '../../base/jsonl.ts';
 import type { Completer } from '../../chat/completer.ts';
 import { taskItems, toExamples } from './items.ts';
-import { parseTable } from './rows.ts';
+import { namesWanted, parseTable } from './rows.ts';
 import { runTask, scoreRecorded } from './run.ts';
 import { readTask, taskNames } from './task.ts';
 
@@ -47,6 +47,14 @@ function standIn(
     close: async () => {},
   };
 }
+
+test('of a data set, the files that a task reads: the first pattern of each split, and nothing else', () => {
+  const { files } = readTask('cmmlu');
+  const names = ['README.md', 'test/law.csv', 'test/art.csv', 'dev/law.csv', 'cmmlu_v1_0_1/test/law.csv'];
+  expect(namesWanted(names, [files.test, files.fewShot!])).toEqual(['test/law.csv', 'test/art.csv', 'dev/law.csv']);
+  expect(namesWanted(['data/data_full.json'], [readTask('clinc150').files.test])).toEqual(['data/data_full.json']);
+  expect(namesWanted(['other.csv'], [files.test])).toEqual([]);
+});
 
 test('every task that comes along is well formed', () => {
   const names = taskNames();
