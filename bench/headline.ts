@@ -1,7 +1,7 @@
 // `npm run headline`: students against GPT-4's recorded answers on three legal tasks, and one for bilingual customer service.
 
 import { existsSync, mkdirSync, readFileSync } from 'node:fs';
-import { availableParallelism, cpus } from 'node:os';
+import { availableParallelism, cpus, loadavg } from 'node:os';
 import { dirname, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { writeFileDurably } from '../src/base/durable.ts';
@@ -74,7 +74,7 @@ function save(results: readonly Measured[]): Measured[] {
   const file = resolve(values.output);
   const before = existsSync(file) ? (JSON.parse(readFileSync(file, 'utf8')) as { results: Measured[] }).results : [];
   const all = mergeResults(before, results);
-  const machine = { cpu: cpus()[0]?.model, cores: availableParallelism() };
+  const machine = { cpu: cpus()[0]?.model, cores: availableParallelism(), loadAverage: loadavg()[1] };
   mkdirSync(dirname(file), { recursive: true });
   const document = { version: VERSION, at: new Date().toISOString(), machine, results: all };
   writeFileDurably(file, `${JSON.stringify(document, null, 2)}\n`);
