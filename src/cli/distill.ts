@@ -3,13 +3,14 @@ import { resolve } from 'node:path';
 import { type Command, Option } from 'commander';
 import { type Artifact, openArtifact } from '../artifacts/store.ts';
 import { formatDuration, parseDuration } from '../base/duration.ts';
+import { CupelError } from '../base/errors.ts';
 import { DISTILL_DEFAULTS, DISTILL_VERSION, type DistillOptions, distill } from '../distill/distill.ts';
 import { DEVICES, type DeviceChoice } from '../runtime/device.ts';
 import type { OpTime } from '../runtime/profile.ts';
 import { OPTIMISERS, type OptimiserName } from '../train/optimiser.ts';
 import { bytesOption, integerOption, numberOption } from './numbers.ts';
 import { type CommonOptions, commonOptions, print, type Session, withSession } from './session.ts';
-import { type MadeArtifact, stage } from './stages.ts';
+import { fileInput, type MadeArtifact, stage } from './stages.ts';
 import { findStudent, type Student, studentOption } from './student.ts';
 import { formatTable } from './table.ts';
 
@@ -29,6 +30,7 @@ export interface DistillChoices {
   memory?: number;
   device?: DeviceChoice;
   profile?: boolean;
+  full?: boolean;
   optimizer?: OptimiserName;
   accumulate?: number;
   selectTokens?: number;
@@ -53,7 +55,12 @@ export function distillOptions(command: Command): Command {
       'a fixed number of steps in place of the budget: reruns are then bit-identical',
       integerOption(1),
     )
-    .addOption(new Option('--optimizer <name>', 'what turns gradients into steps; default adamw').choices(OPTIMISERS))
+    .option('--full', 'train every weight, in float32, in place of an adapter: a model folder comes out')
+    .addOption(
+      new Option('--optimizer <name>', 'what turns gradients into steps; default adamw, with --full adamw8bit').choices(
+        OPTIMISERS,
+      ),
+    )
     .option('--accumulate <n>', 'batches that make one step, as a batch n times as large would', integerOption(1))
     .option(
       '--select-tokens <share>',
@@ -66,6 +73,21 @@ export function distillOptions(command: Command): Command {
     .addOption(new Option('--device <name>', 'what computes; falls back to cpu with the reason').choices(DEVICES))
     .option('--profile', 'measure where the time of the first steps goes')
     .option('--seed <n>', 'of the adapter and the order of conversations', integerOption(0));
+}
+
+/** Training on plain text as a stage. @throws CupelError for a budget that is no duration, or a text too short */
+async function runText(
+  session: Session,
+  student: Student,
+  text: string,
+  choices: DistillChoices,
+): Promise<MadeArtifact> {
+  const options = chosen(choices);
+  const inputs = { student: student.identity, text: await fileInput(text) };
+  const { progress, signal } = session;
+  return stage(session, 'distill', DISTILL_VERSION, inputs, { ...options }, (folder) =>
+    distill({ text, student: student.path, options, folder, progress, signal }),
+  );
 }
 
 /** Distill as a stage. @throws CupelError for a budget that is no duration */
@@ -91,27 +113,23 @@ export function runDistill(
 
 function chosen(choices: DistillChoices): DistillOptions {
   const { rank, alpha, targets, firstLayer, learningRate, precision, maxEpochs, seed, batchTokens, steps } = choices;
-  const {
-    memory,
-    device,
-    profile,
-    accumulate,
-    optimizer: optimiser,
-    selectTokens,
-    layersPerStep,
-    layerSteps,
-  } = choices;
+  const { memory, device, profile, accumulate, full, selectTokens, layersPerStep, layerSteps } = choices;
   const named = { rank, alpha, targets, firstLayer, learningRate, precision, maxEpochs, seed, batchTokens, steps };
   const sparse = { selectTokens, layersPerStep, layerSteps };
-  const more = { memory, device, profile, accumulate, optimiser, maxTokens: choices.maxLength, ...sparse };
+  const optimiser = choices.optimizer ?? (full ? 'adamw8bit' : undefined);
+  const more = { memory, device, profile, accumulate, full, optimiser, maxTokens: choices.maxLength, ...sparse };
   const given = Object.entries({ ...named, ...more }).filter(([, value]) => value !== undefined);
   return {
     ...DISTILL_DEFAULTS,
-    // Lion moves every number by the whole rate
-    ...(optimiser === 'lion' ? { learningRate: DISTILL_DEFAULTS.learningRate / 10 } : {}),
+    learningRate: usualRate(full, optimiser),
     ...(Object.fromEntries(given) as Partial<DistillOptions>),
     budgetSeconds: parseDuration(choices.budget, '--budget'),
   };
+}
+
+/** Whole weights take smaller steps than adapters; Lion moves every number by the whole rate. */
+function usualRate(full?: boolean, optimiser?: OptimiserName): number {
+  return (DISTILL_DEFAULTS.learningRate / (full ? 20 : 1)) * (optimiser === 'lion' ? 0.1 : 1);
 }
 
 /** The costliest operators of the first steps, when they were profiled. */
@@ -124,20 +142,31 @@ function profileLines({ manifest }: Artifact): string[] {
   return [formatTable([['operator', 'calls', 'seconds', 'share'], ...rows])];
 }
 
+function requiredDataset(dataset: string | undefined): string {
+  if (dataset !== undefined) return dataset;
+  throw new CupelError('there is nothing to train on', {
+    remedy: 'give the folder that `cupel import` made, or --text FILE',
+  });
+}
+
 export function register(program: Command): void {
   const command = program
     .command('distill')
     .description("train a LoRA adapter of the student on the teacher's answers, within a budget of time")
-    .argument('<dataset>', 'folder that `cupel import` made')
+    .argument('[dataset]', 'folder that `cupel import` made')
+    .option('--text <file>', 'train on plain text instead (continued pre-training)')
     .addHelpText(
       'after',
       '\nExample:\n  cupel distill .cupel/artifacts/import-0123456789abcdef --budget 20m --rank 16',
     );
   distillOptions(studentOption(commonOptions(command))).action(
-    (dataset: string, options: CommonOptions & DistillChoices & { student: string }) =>
+    (dataset: string | undefined, options: CommonOptions & DistillChoices & { student: string; text?: string }) =>
       withSession(options, async (session) => {
         const student = await findStudent(session, options.student);
-        const artifact = await runDistill(session, student, openArtifact(resolve(dataset)), options);
+        const artifact =
+          options.text === undefined
+            ? await runDistill(session, student, openArtifact(resolve(requiredDataset(dataset))), options)
+            : await runText(session, student, resolve(options.text), options);
         print(session.json, { artifact: artifact.path, ...artifact.manifest.facts }, () =>
           [`trained for ${formatDuration(artifact.manifest.seconds)}`, ...profileLines(artifact), artifact.path].join(
             '\n',

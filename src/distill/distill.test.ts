@@ -4,6 +4,8 @@ import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
 import { writeTinyStudent } from '../../test/tiny-student.ts';
 import type { ProgressEvent } from '../base/progress.ts';
+import { compress } from '../compress/compress.ts';
+import { openCheckpoint } from '../formats/checkpoint.ts';
 import { readPeft } from '../formats/peft.ts';
 import { DISTILL_DEFAULTS, type DistillOptions, distill } from './distill.ts';
 
@@ -112,6 +114,35 @@ describe('distill', () => {
     await run(`${name} broken`, fixed).promise;
     const adapter = (folder: string) => readFileSync(join(folder, 'adapter_model.safetensors'));
     expect(adapter(broken.folder).equals(adapter(whole.folder))).toBe(true);
+  });
+
+  test('every weight on plain text: a model folder that learned by heart, that opens, and that compress exports', async () => {
+    const text = join(root, 'text.txt');
+    writeFileSync(text, 'the cat sat on the mat and the dog sat on the log. '.repeat(60));
+    const folder = join(root, 'full');
+    mkdirSync(folder);
+    const options = { full: true, optimiser: 'adamw8bit', maxTokens: 64, batchTokens: 256, steps: 30 } as const;
+    const more = { learningRate: 0.005, warmupSteps: 2 };
+    const facts = await distill({ text, student, folder, options: { ...DISTILL_DEFAULTS, ...options, ...more } });
+    const [first] = readFileSync(join(folder, 'losses.jsonl'), 'utf8').split('\n');
+    expect(facts.validationLoss).toBeLessThan(JSON.parse(first).loss / 3);
+    expect(facts.precision).toBe('float32');
+    const model = openCheckpoint(folder);
+    const before = openCheckpoint(student);
+    expect([...model.weights.names()].toSorted()).toEqual([...before.weights.names()].toSorted());
+    const name = 'model.layers.0.mlp.up_proj.weight';
+    expect(model.weights.read(name)).not.toEqual(before.weights.read(name));
+    const { files } = await compress({ base: model, types: ['q8_0'], folder });
+    expect(files[0].bytes).toBeGreaterThan(50_000);
+    model.close();
+    before.close();
+  });
+
+  test('a text too short for two pieces is an error', async () => {
+    const text = join(root, 'short.txt');
+    writeFileSync(text, 'short');
+    const job = { text, student, folder: join(root, 'short'), options: { ...DISTILL_DEFAULTS, full: true, steps: 1 } };
+    await expect(distill(job)).rejects.toMatchObject({ remedy: expect.stringContaining('--max-length') });
   });
 
   test('a dataset without a calibration split holds some conversations out', async () => {

@@ -14,7 +14,8 @@ export interface DistillRun extends Omit<TrainingJob, 'stop'> {
 }
 
 /**
- * Trains in a thread of its own. Writes adapter_config.json, adapter_model.safetensors (PEFT) and losses.jsonl into `folder`;
+ * Trains in a thread of its own. Writes adapter_config.json, adapter_model.safetensors (PEFT) and losses.jsonl into `folder`, or with
+ * `options.full` the whole model as a Hugging Face folder;
  * checkpoints lie in `.checkpoints` there, and a run that finds some goes on from the newest.
  * @throws CupelError when the student or the dataset cannot be trained on; the signal's reason when it is aborted
  */

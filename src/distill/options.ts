@@ -37,6 +37,8 @@ export interface DistillOptions {
   /** Most conversations in a validation. */
   validationRows: number;
   seed: number;
+  /** Train every weight, in float32, in place of an adapter: a model folder comes out. */
+  full?: boolean;
   /** Default `adamw`. */
   optimiser?: OptimiserName;
   /** Batches that make one step, as one batch so many times as large would; default 1. */

@@ -5,8 +5,10 @@ import type { DistillFacts } from './facts.ts';
 import type { DistillOptions } from './options.ts';
 
 export interface TrainingJob {
-  /** Folder with train.jsonl and calibration.jsonl. */
-  dataset: string;
+  /** Folder with train.jsonl and calibration.jsonl; not looked at when there is a text. */
+  dataset?: string;
+  /** A file of plain text to train on. */
+  text?: string;
   /** GGUF file or Hugging Face folder. */
   student: string;
   options: DistillOptions;

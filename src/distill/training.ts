@@ -4,6 +4,7 @@ import { writeFileDurably } from '../base/durable.ts';
 import { toJsonl } from '../base/jsonl.ts';
 import type { Progress } from '../base/progress.ts';
 import { type Checkpoint, openCheckpoint } from '../formats/checkpoint.ts';
+import { writeHuggingFaceFolder } from '../formats/huggingface-write.ts';
 import { writePeft } from '../formats/peft.ts';
 import { familyOf } from '../models/families.ts';
 import { chooseDevice } from '../runtime/device.ts';
@@ -11,6 +12,8 @@ import { measureInt8Speed } from '../runtime/matrix-speed.ts';
 import { takeProfile } from '../runtime/profile.ts';
 import { accumulated } from '../train/accumulate.ts';
 import { flopsPerToken } from '../train/flops.ts';
+import { type FullLayout, fullLayout, weightsOf } from '../train/full.ts';
+import { openFullTrainer } from '../train/full-trainer.ts';
 import { backwardShare } from '../train/layer-sampling.ts';
 import { type LoopResult, type LossRecord, type Progressing, train } from '../train/loop.ts';
 import { adapterMatrices, type LoraLayout, loraLayout } from '../train/lora.ts';
@@ -23,6 +26,7 @@ import type { DistillOptions } from './options.ts';
 import { describeNeed, fitMemory, memoryLimit, type Need } from './plan.ts';
 import type { TrainingJob } from './protocol.ts';
 import { type Material, readMaterial } from './samples.ts';
+import { readText } from './text.ts';
 
 /** Seconds between checkpoints, which is what a kill may lose: the share of a short budget, and at most this. */
 const CHECKPOINT_SHARE = 0.1;
@@ -39,12 +43,16 @@ export async function runTraining(job: TrainingJob, progress: Progress): Promise
   const student = openCheckpoint(job.student);
   let trainer: Trainer | undefined;
   try {
-    const material = await readMaterial(job.dataset, student, job.options);
+    const material =
+      job.text === undefined
+        ? await readMaterial(job.dataset!, student, job.options)
+        : readText(job.text, student, job.options);
     const setup = await prepare(job, student, material, say);
     trainer = setup.trainer;
     const spent = (performance.now() - started) / 1000;
     const result = await loop(job, setup, spent, progress);
-    writeAdapter(job, student, setup.lora, result);
+    if (setup.full) writeModel(job, student, setup.full, result);
+    else writeAdapter(job, student, setup.lora, result);
     await trainer.close();
     trainer = undefined;
     // measured again: others may have used the machine before
@@ -68,6 +76,9 @@ function profilePrefix({ folder }: TrainingJob): string {
 
 interface Setup {
   trainer: Trainer;
+  /** Where every weight is trained. */
+  full: FullLayout | null;
+  /** Without adapters when every weight is trained. */
   lora: LoraLayout;
   packing: Packing;
   need: Need;
@@ -91,21 +102,24 @@ async function prepare(
   const base: BaseModel = { family, config, weights: student.weights };
   const { rank, alpha, targets, firstLayer, batchTokens, weighting, seed, threads } = options;
   const weights = family.weightShapes(config);
-  const lora = loraLayout(weights, { rank, alpha, targets, firstLayer });
+  const full = options.full ? fullLayout(weights) : null;
+  const loraOptions = { rank, alpha, targets, firstLayer };
+  const lora = full ? { options: loraOptions, adapters: [], size: full.size } : loraLayout(weights, loraOptions);
   const packing = planPacking(samples, batchTokens);
   const checking = planPacking(validation, (options.memory ? 1 : VALIDATION_BATCHES) * batchTokens);
   const tokensPerEpoch = epochTokens(packing, batchTokens);
   if (tooLong.length > 0)
     say(`${tooLong.length} conversations have more than ${options.maxTokens} tokens and are left out`);
   say(
-    `${samples.length} conversations, ${tokensPerEpoch} tokens an epoch; ${validation.length} validate; ${lora.size} parameters in ${lora.adapters.length} adapters of rank ${rank}`,
+    `${samples.length} ${job.text === undefined ? 'conversations' : 'pieces of text'}, ${tokensPerEpoch} tokens an epoch; ${validation.length} validate; ${lora.size} parameters${full ? ': every weight' : ` in ${lora.adapters.length} adapters of rank ${rank}`}`,
   );
   const { prefix, rows, length } = packing.layout;
   say(`a batch holds ${rows} rows of ${length} tokens after a shared prefix of ${prefix}`);
   const answers = answersInBatch(packing);
   const shape = {
     config,
-    weights,
+    // weights that are trained are part of theta
+    weights: full ? new Map<string, readonly number[]>() : weights,
     lora,
     precision: options.precision,
     train: packing.layout,
@@ -121,31 +135,34 @@ async function prepare(
   if (reasons.length > 0) say(`computes on ${device}; ${reasons.join('; ')}`);
   const runtime = { threads, folder, device, profile: options.profile ? profilePrefix(job) : undefined };
   const precision =
-    options.precision === 'int8' ? await int8Precision({ threads, folder }) : ({ kind: 'float32' } as const);
-  const trainer = await openTrainer(packing, checking, {
-    base,
-    lora,
-    precision,
-    recompute,
-    weighting,
-    seed,
-    runtime,
-    selectTokens: options.selectTokens,
-    layers: sampledLayers(options),
-  });
+    options.precision === 'int8' && !full ? await int8Precision({ threads, folder }) : ({ kind: 'float32' } as const);
+  const trainer = full
+    ? await openFullTrainer(packing, checking, { base, layout: full, recompute, weighting, seed, runtime })
+    : await openTrainer(packing, checking, {
+        base,
+        lora,
+        precision,
+        recompute,
+        weighting,
+        seed,
+        runtime,
+        selectTokens: options.selectTokens,
+        layers: sampledLayers(options),
+      });
   const perToken = flopsPerToken({
     config,
-    weights,
-    lora,
+    weights: shape.weights,
+    lora: full ? { ...lora, size: productSize(weights) } : lora,
     context: prefix + length / 2,
     answerShare: answerShare(packing) * (options.selectTokens ?? 1),
-    backwardShare: backwardShare(lora, options.layersPerStep ?? config.layers, config.layers),
+    backwardShare: options.layersPerStep && !full ? backwardShare(lora, options.layersPerStep, config.layers) : 1,
   });
   const peak = await peakOf(job);
   if (trainer.keepsFeatures) say(`what layers before ${firstLayer} make of a conversation is computed once and kept`);
   const name = precision.kind === 'int8' ? `int8, levels up to ${precision.levels}` : 'float32';
   return {
     trainer,
+    full,
     lora,
     packing,
     need,
@@ -155,6 +172,13 @@ async function prepare(
     flops: { perToken, peak },
     tokensPerEpoch,
   };
+}
+
+/** Weights that tokens are multiplied with; the head is counted by itself. */
+function productSize(weights: ReadonlyMap<string, readonly number[]>): number {
+  let size = 0;
+  for (const [name, shape] of weights) if (shape.length === 2 && name.includes('.layers.')) size += shape[0] * shape[1];
+  return size;
 }
 
 function sampledLayers({ layersPerStep, layerSteps = LAYER_STEPS, accumulate = 1 }: DistillOptions) {
@@ -250,6 +274,26 @@ function writeAdapter(
   );
   writeFileDurably(join(folder, 'losses.jsonl'), toJsonl(result.records.map(lossLine)));
   writePeft(folder, { rank: options.rank, alpha: options.alpha, base: student.name, pairs });
+}
+
+/** The trained model as a Hugging Face folder, in float32. */
+function writeModel(
+  { folder }: TrainingJob,
+  student: Checkpoint,
+  full: FullLayout,
+  { theta, records }: LoopResult,
+): void {
+  writeFileDurably(join(folder, 'losses.jsonl'), toJsonl(records.map(lossLine)));
+  const trained = weightsOf(full, theta);
+  const readRows = (name: string, from: number, count: number) => {
+    const columns = trained
+      .shape(name)
+      .slice(1)
+      .reduce((a, b) => a * b, 1);
+    return trained.read(name).subarray(from * columns, (from + count) * columns);
+  };
+  const weights = { ...trained, readRows, close: () => {} };
+  writeHuggingFaceFolder(folder, student, { weights, dtype: 'F32' });
 }
 
 function lossLine({ validation, ...record }: LossRecord) {
