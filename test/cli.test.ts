@@ -143,6 +143,16 @@ describe('cupel', () => {
     expect(JSON.parse(again.stdout).verdict).toBe('not proven');
   });
 
+  test('--full trains every weight, and what comes out is exported, served and evaluated', async () => {
+    const workspace = join(root, 'full');
+    const refused = await cupel('run', traces, ...training('--full'), '-w', workspace);
+    expect([refused.code, refused.stderr]).toEqual([2, expect.stringContaining('--rank')]);
+    const args = ['--student', student, '--full', '--batch-tokens', '128', '--steps', '6', '--json', '-w', workspace];
+    const { code, stdout } = await cupel('run', traces, ...args);
+    expect(code).toBe(0);
+    expect(JSON.parse(stdout)).toMatchObject({ verdict: 'not proven', quality: { n: expect.any(Number) } });
+  });
+
   test('Ctrl-C stops with code 130 and keeps what is done', async () => {
     const workspace = join(root, 'interrupted');
     const args = ['run', traces, ...training('--budget', '60s', '--max-epochs', '100000'), '-w', workspace];

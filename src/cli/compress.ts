@@ -1,5 +1,6 @@
 // `cupel compress`: merges an adapter into its base and writes GGUF files.
-import { resolve } from 'node:path';
+import { existsSync } from 'node:fs';
+import { join, resolve } from 'node:path';
 import type { Command } from 'commander';
 import { type Artifact, openArtifact } from '../artifacts/store.ts';
 import { CupelError } from '../base/errors.ts';
@@ -29,11 +30,13 @@ export function runCompress(
   const inputs = { student: student.identity, adapter: adapter.manifest.key };
   const options = { types: [...new Set(type)].sort() };
   return stage(session, 'compress', COMPRESS_VERSION, inputs, options, async (folder) => {
-    const base = openCheckpoint(student.path);
+    // a run with --full made a whole model, not an adapter
+    const whole = existsSync(join(adapter.path, 'config.json'));
+    const base = openCheckpoint(whole ? adapter.path : student.path);
     try {
       return await compress({
         base,
-        adapter: adapter.path,
+        ...(whole ? {} : { adapter: adapter.path }),
         ...options,
         folder,
         progress: session.progress,

@@ -111,7 +111,31 @@ export function runDistill(
   );
 }
 
+/** Settings of adapters that whole weights do not have. */
+const ADAPTERS_ONLY = [
+  'rank',
+  'alpha',
+  'targets',
+  'firstLayer',
+  'precision',
+  'selectTokens',
+  'layersPerStep',
+  'layerSteps',
+] as const;
+
+function refuseWhatFullIgnores(choices: DistillChoices): void {
+  const idle = ADAPTERS_ONLY.find((name) => choices[name] !== undefined);
+  if (!choices.full || !idle) return;
+  const field = `--${idle.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+  throw new CupelError('--full trains every weight in float32, without adapters', {
+    place: { field },
+    remedy: `leave out ${field} or --full`,
+    exitCode: 2,
+  });
+}
+
 function chosen(choices: DistillChoices): DistillOptions {
+  refuseWhatFullIgnores(choices);
   const { rank, alpha, targets, firstLayer, learningRate, precision, maxEpochs, seed, batchTokens, steps } = choices;
   const { memory, device, profile, accumulate, full, selectTokens, layersPerStep, layerSteps } = choices;
   const named = { rank, alpha, targets, firstLayer, learningRate, precision, maxEpochs, seed, batchTokens, steps };

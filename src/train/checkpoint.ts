@@ -1,6 +1,6 @@
 // Checkpoints of a run: one file each, written atomically, verified when read, the newest few kept.
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { closeSync, existsSync, fstatSync, mkdirSync, openSync, readdirSync, readSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { writeDurably } from '../base/durable.ts';
 
@@ -55,18 +55,37 @@ export function saveCheckpoint<State>(folder: string, checkpoint: Checkpoint<Sta
 /** The newest checkpoint that is whole, or null. Damaged files are passed over. */
 export function loadCheckpoint<State>(folder: string): Checkpoint<State> | null {
   for (const name of checkpointFiles(folder)) {
-    const checkpoint = parse<State>(readFileSync(join(folder, name)));
+    const checkpoint = parse<State>(readWhole(join(folder, name)));
     if (checkpoint) return checkpoint;
   }
   return null;
+}
+
+/** Node reads and hashes less than 2 GiB at once; checkpoints of full training have more. */
+const PIECE = 2 ** 30;
+
+function readWhole(path: string): Buffer {
+  const fd = openSync(path, 'r');
+  try {
+    const bytes = Buffer.allocUnsafe(fstatSync(fd).size);
+    for (let at = 0; at < bytes.length; ) {
+      const count = readSync(fd, bytes, at, Math.min(PIECE, bytes.length - at), at);
+      if (count === 0) return bytes.subarray(0, at);
+      at += count;
+    }
+    return bytes;
+  } finally {
+    closeSync(fd);
+  }
 }
 
 function parse<State>(bytes: Buffer): Checkpoint<State> | null {
   const start = MAGIC.length + 4;
   const end = bytes.length - DIGEST_BYTES;
   if (end < start || bytes.toString('utf8', 0, MAGIC.length) !== MAGIC) return null;
-  const digest = createHash('sha256').update(bytes.subarray(0, end)).digest();
-  if (!digest.equals(bytes.subarray(end))) return null;
+  const hash = createHash('sha256');
+  for (let at = 0; at < end; at += PIECE) hash.update(bytes.subarray(at, Math.min(end, at + PIECE)));
+  if (!hash.digest().equals(bytes.subarray(end))) return null;
   let at = start + bytes.readUInt32LE(MAGIC.length);
   const header = JSON.parse(bytes.toString('utf8', start, at)) as Header;
   const arrays: Record<string, Float32Array> = {};
