@@ -52,6 +52,11 @@ export function saveCheckpoint<State>(folder: string, checkpoint: Checkpoint<Sta
   for (const name of checkpointFiles(folder).slice(keep)) rmSync(join(folder, name), { force: true });
 }
 
+/** Forgets the checkpoint of a step, so that the one before it is the newest. */
+export function dropCheckpoint(folder: string, step: number): void {
+  rmSync(join(folder, fileName(step)), { force: true });
+}
+
 /** The newest checkpoint that is whole, or null. Damaged files are passed over. */
 export function loadCheckpoint<State>(folder: string): Checkpoint<State> | null {
   for (const name of checkpointFiles(folder)) {

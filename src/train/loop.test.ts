@@ -204,6 +204,22 @@ describe('guards', () => {
     expect(best.loss).toBeLessThan(0.1);
   });
 
+  test('a checkpoint whose weights fail with every batch gives way to the one before it', async () => {
+    const bowl = new Bowl();
+    const step = bowl.step.bind(bowl);
+    let broken = '';
+    bowl.step = async (theta, batch) => {
+      const result = await step(theta, batch);
+      if (batch === 40) broken = theta.join();
+      return theta.join() === broken ? { ...result, loss: 1000 } : result;
+    };
+    const { promise, notes } = run(bowl, { steps: 60, checkpointSeconds: 1 });
+    const { best, steps } = await promise;
+    expect(notes.filter(({ message }) => message.includes('halved')).map(({ step }) => step)).toEqual([40, 39]);
+    expect(steps).toBe(60);
+    expect(best.loss).toBeLessThan(0.1);
+  });
+
   test('a gradient that is no number never reaches the weights', async () => {
     const bowl = new Bowl();
     const step = bowl.step.bind(bowl);

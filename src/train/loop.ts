@@ -1,7 +1,7 @@
 // The training loop: steps, schedule, validation, early stop, checkpoints, guards. What a step computes is passed in.
 import { CupelError } from '../base/errors.ts';
 import { type Plan, planSteps } from './budget.ts';
-import { loadCheckpoint, saveCheckpoint } from './checkpoint.ts';
+import { dropCheckpoint, loadCheckpoint, saveCheckpoint } from './checkpoint.ts';
 import { CALM, fault, type GuardState, remember } from './guard.ts';
 import { globalNorm, makeOptimiser, type Optimiser, type OptimiserName } from './optimiser.ts';
 import { learningRate } from './schedule.ts';
@@ -89,6 +89,8 @@ interface RunState {
   rateFactor: number;
   /** Batches passed over after faults. */
   skipped: number;
+  /** Where the last fault led back to, until a good step was made from there. */
+  suspect: number | null;
   /** The part of theta that the optimiser moves. */
   range: Range;
   best: { step: number; loss: number; exact: number } | null;
@@ -214,6 +216,7 @@ class Run {
     const lr = this.#rate() * state.rateFactor;
     this.#move(gradient, norm, lr, range);
     state.guard = remember(state.guard, loss);
+    state.suspect = null;
     this.#step++;
     const seconds = this.#hooks.clock() - before;
     const total = (state.records.at(-1)?.tokens ?? 0) + tokens;
@@ -306,8 +309,10 @@ class Run {
   }
 
   #rollBack(wrong: string): void {
-    const { skipped, rateFactor, notes, records } = this.#state;
+    const { skipped, rateFactor, notes, records, suspect } = this.#state;
     const at = this.#step;
+    // two batches failed on the weights of one checkpoint: it was saved after the step that broke them
+    if (at === suspect) dropCheckpoint(this.#folder, at);
     this.#theta = this.#trainee.initial.slice();
     this.#step = 0;
     const spent = this.#spent();
@@ -317,6 +322,7 @@ class Run {
     this.#restore();
     // the batch that failed, and those since the checkpoint, are not drawn again
     this.#state.skipped = skipped + at + 1 - this.#step;
+    this.#state.suspect = this.#step;
     this.#state.rateFactor = rateFactor / 2;
     this.#state.notes = notes;
     this.#state.seconds = spent;
@@ -394,6 +400,7 @@ function freshState(size: number): RunState {
     guard: CALM,
     rateFactor: 1,
     skipped: 0,
+    suspect: null,
     range: { start: 0, end: size },
     best: null,
     worse: 0,

@@ -1,0 +1,147 @@
+// Accuracy after a fixed time of training, beside PyTorch with PEFT after the same time; every side is served and scored alike.
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { availableParallelism, cpus, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { writeFileDurably } from '../src/base/durable.ts';
+import { formatDuration, parseDuration } from '../src/base/duration.ts';
+import { toJsonl } from '../src/base/jsonl.ts';
+import { runCompress, servedModel } from '../src/cli/compress.ts';
+import { runDistill } from '../src/cli/distill.ts';
+import { runEvaluate } from '../src/cli/evaluate.ts';
+import { runImport } from '../src/cli/import.ts';
+import { type Session, withSession } from '../src/cli/session.ts';
+import type { MadeArtifact } from '../src/cli/stages.ts';
+import { DEFAULT_STUDENT, findStudent, type Student } from '../src/cli/student.ts';
+import { formatTable } from '../src/cli/table.ts';
+import { compress } from '../src/compress/compress.ts';
+import { DISTILL_DEFAULTS, type DistillFacts } from '../src/distill/distill.ts';
+import { readMaterial } from '../src/distill/samples.ts';
+import type { EvaluateFacts } from '../src/evaluate/evaluate.ts';
+import { wilson } from '../src/evaluate/statistics/wilson.ts';
+import { openCheckpoint } from '../src/formats/checkpoint.ts';
+import { writeHuggingFaceFolder } from '../src/formats/huggingface-write.ts';
+import { percent } from '../src/report/verdict.ts';
+
+const HELP = `npm run bench:accuracy -- TRAIN.jsonl TEST.jsonl [options]
+  --budget TIME   of training, the same for all sides (5m)
+  --sides LIST    of int8, float32 and peft, with commas (int8,peft); peft wants BENCH_PYTHON with torch, transformers and peft
+  --student NAME  catalog name, GGUF file or Hugging Face folder (${DEFAULT_STUDENT})
+Rows are OpenAI chat conversations, as \`cupel import\` takes them. Writes bench/results/accuracy.json.`;
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    budget: { type: 'string', default: '5m' },
+    sides: { type: 'string', default: 'int8,peft' },
+    student: { type: 'string', default: DEFAULT_STUDENT },
+    help: { type: 'boolean', default: false },
+  },
+});
+
+interface Measured {
+  side: string;
+  steps: number;
+  epochs: number;
+  tokensPerSecond: number;
+  accuracy: number;
+  interval: { lower: number; upper: number };
+  items: number;
+  versions?: Record<string, string>;
+}
+
+type Trained = Pick<Measured, 'steps' | 'epochs' | 'tokensPerSecond' | 'versions'> & { gguf: string };
+
+const threads = availableParallelism();
+
+async function ours(session: Session, student: Student, dataset: MadeArtifact, precision: string): Promise<Trained> {
+  const adapter = await runDistill(session, student, dataset, {
+    budget: values.budget,
+    precision: precision as 'int8',
+  });
+  const compressed = await runCompress(session, student, adapter, { type: ['q8_0'] });
+  const { steps, epochs, tokensPerSecond } = adapter.manifest.facts as DistillFacts;
+  return { steps, epochs, tokensPerSecond, gguf: servedModel(compressed, 'q8_0') };
+}
+
+/** The same token ids, rank, alpha, rate and schedule, and about as many tokens a batch. */
+async function peft(student: Student, dataset: MadeArtifact, folder: string): Promise<Trained> {
+  const python = process.env.BENCH_PYTHON;
+  if (!python) throw new Error('set BENCH_PYTHON to a Python with torch, transformers and peft, or leave out peft');
+  const base = openCheckpoint(student.path);
+  try {
+    const { train } = await readMaterial(dataset.path, base, DISTILL_DEFAULTS);
+    const samples = join(folder, 'samples.jsonl');
+    const rows = train.map(({ ids, answers }) => ({ ids: [...ids], answers: answers.map((a) => [a.start, a.end]) }));
+    writeFileSync(samples, toJsonl(rows));
+    const model = join(folder, 'model');
+    writeHuggingFaceFolder(model, base, { weights: base.weights, dtype: 'F32' });
+    const mean = rows.reduce((sum, { ids }) => sum + ids.length, 0) / rows.length;
+    const { batchTokens, learningRate, rank, alpha } = DISTILL_DEFAULTS;
+    const sizes = [parseDuration(values.budget, '--budget'), threads, Math.max(1, Math.round(batchTokens / mean)), learningRate, rank, alpha]; // biome-ignore format: one list
+    const script = fileURLToPath(new URL('train/peft_accuracy.py', import.meta.url));
+    const out = join(folder, 'adapter');
+    const told = execFileSync(python, [script, model, samples, out, ...sizes.map(String)], {
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'ignore'],
+    });
+    const { files } = await compress({ base, adapter: out, types: ['q8_0'], folder });
+    return { ...JSON.parse(told.trim().split('\n').at(-1)!), gguf: join(folder, files[0].name) };
+  } finally {
+    base.close();
+  }
+}
+
+async function score(session: Session, dataset: MadeArtifact, gguf: string) {
+  const evaluation = await runEvaluate(session, gguf, dataset, { scorer: 'auto', maxTokens: 0 });
+  const { student: accuracy, n: items } = (evaluation.manifest.facts as EvaluateFacts).quality;
+  return { accuracy, items, interval: wilson(Math.round(accuracy * items), items) };
+}
+
+async function compare(train: string, test: string): Promise<void> {
+  const workspace = mkdtempSync(join(tmpdir(), 'cupel-accuracy-'));
+  const measured: Measured[] = [];
+  try {
+    await withSession({ workspace }, async (session) => {
+      const student = await findStudent(session, values.student);
+      const dataset = await runImport(session, train, { test });
+      for (const side of values.sides.split(',')) {
+        const folder = join(workspace, side);
+        mkdirSync(folder);
+        const trained = await (side === 'peft'
+          ? peft(student, dataset, folder)
+          : ours(session, student, dataset, side));
+        const { gguf, ...facts } = trained;
+        measured.push({ side, ...facts, ...(await score(session, dataset, gguf)) });
+      }
+    });
+  } finally {
+    rmSync(workspace, { recursive: true, force: true });
+  }
+  const head = [`${values.budget} each, ${threads} threads`, 'steps', 'passes', 'tokens/s', 'accuracy', '95% interval'];
+  const rows = measured.map(({ side, steps, epochs, tokensPerSecond, accuracy, interval }) => [
+    side,
+    String(steps),
+    epochs.toFixed(2),
+    tokensPerSecond.toFixed(0),
+    percent(accuracy),
+    `${percent(interval.lower)} to ${percent(interval.upper)}`,
+  ]);
+  console.log(formatTable([head, ...rows]));
+  const results = new URL('results/', import.meta.url);
+  mkdirSync(results, { recursive: true });
+  const machine = { date: new Date().toISOString(), cpu: cpus()[0]?.model.trim(), threads, node: process.version };
+  const record = {
+    ...machine,
+    budget: formatDuration(parseDuration(values.budget, '--budget')),
+    student: values.student,
+    measured,
+  };
+  writeFileDurably(fileURLToPath(new URL('accuracy.json', results)), `${JSON.stringify(record, null, 2)}\n`);
+}
+
+const [train, test] = positionals;
+if (values.help || !test) console.log(HELP);
+else await compare(train, test);
