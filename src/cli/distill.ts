@@ -5,6 +5,8 @@ import { type Artifact, openArtifact } from '../artifacts/store.ts';
 import { formatDuration, parseDuration } from '../base/duration.ts';
 import { CupelError } from '../base/errors.ts';
 import { DISTILL_DEFAULTS, DISTILL_VERSION, type DistillOptions, distill } from '../distill/distill.ts';
+import { openCheckpoint } from '../formats/checkpoint.ts';
+import { familyOf } from '../models/families.ts';
 import { DEVICES, type DeviceChoice } from '../runtime/device.ts';
 import type { OpTime } from '../runtime/profile.ts';
 import { OPTIMISERS, type OptimiserName } from '../train/optimiser.ts';
@@ -82,7 +84,7 @@ async function runText(
   text: string,
   choices: DistillChoices,
 ): Promise<MadeArtifact> {
-  const options = chosen(choices);
+  const options = chosen(choices, student);
   const inputs = { student: student.identity, text: await fileInput(text) };
   const { progress, signal } = session;
   return stage(session, 'distill', DISTILL_VERSION, inputs, { ...options }, (folder) =>
@@ -97,7 +99,7 @@ export function runDistill(
   dataset: Artifact,
   choices: DistillChoices,
 ): Promise<MadeArtifact> {
-  const options = chosen(choices);
+  const options = chosen(choices, student);
   const inputs = { student: student.identity, dataset: dataset.manifest.key };
   return stage(session, 'distill', DISTILL_VERSION, inputs, { ...options }, (folder) =>
     distill({
@@ -134,7 +136,7 @@ function refuseWhatFullIgnores(choices: DistillChoices): void {
   });
 }
 
-function chosen(choices: DistillChoices): DistillOptions {
+function chosen(choices: DistillChoices, student: Student): DistillOptions {
   refuseWhatFullIgnores(choices);
   const { rank, alpha, targets, firstLayer, learningRate, precision, maxEpochs, seed, batchTokens, steps } = choices;
   const { memory, device, profile, accumulate, full, selectTokens, layersPerStep, layerSteps } = choices;
@@ -145,15 +147,18 @@ function chosen(choices: DistillChoices): DistillOptions {
   const given = Object.entries({ ...named, ...more }).filter(([, value]) => value !== undefined);
   return {
     ...DISTILL_DEFAULTS,
-    learningRate: usualRate(full, optimiser),
+    learningRate: usualRate(student, full, optimiser),
     ...(Object.fromEntries(given) as Partial<DistillOptions>),
     budgetSeconds: parseDuration(choices.budget, '--budget'),
   };
 }
 
-/** Whole weights take smaller steps than adapters; Lion moves every number by the whole rate. */
-function usualRate(full?: boolean, optimiser?: OptimiserName): number {
-  return (DISTILL_DEFAULTS.learningRate / (full ? 20 : 1)) * (optimiser === 'lion' ? 0.1 : 1);
+/** Whole weights take smaller steps than adapters; Lion moves every number by the whole rate; some families take less. */
+function usualRate(student: Student, full?: boolean, optimiser?: OptimiserName): number {
+  const model = openCheckpoint(student.path);
+  const { rateShare = 1 } = familyOf(model.config);
+  model.close();
+  return (DISTILL_DEFAULTS.learningRate / (full ? 20 : 1)) * (optimiser === 'lion' ? 0.1 : 1) * rateShare;
 }
 
 /** The costliest operators of the first steps, when they were profiled. */

@@ -81,6 +81,8 @@ export interface ModelFamily<C extends ModelConfig = ModelConfig> {
   /** The hidden states after the last norm, [B,S,D]. Layers with experts add to `routings` what their routers decided. */
   forward(b: Builder, config: C, inputs: ModelInputs, weights: Weights, routings?: Routing[]): Value;
   head(config: C): Head;
+  /** Of the usual learning rate, what the family takes without diverging; default 1. */
+  readonly rateShare?: number;
   /** Families with experts: the loss that keeps them evenly used, a scalar, times the config's coefficient. */
   balance?(b: Builder, config: C, routings: readonly Routing[], inputs: ModelInputs): Value;
 }
