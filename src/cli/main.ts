@@ -23,6 +23,12 @@ import { register as registerRun } from './run.ts';
 import { register as registerServe } from './serve.ts';
 import { register as registerVerify } from './verify.ts';
 
+// the reader has left, as `head` does: there is nobody to tell
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code === 'EPIPE') process.exit();
+  throw error;
+});
+
 const program = new Command('cupel')
   .description(
     "Gives a frontier model's narrow job to a small model that you own, on one commodity machine, and proves that it may.\n" +
