@@ -17,6 +17,7 @@ import { headlineTable, mergeResults } from './headline/table.ts';
 const HELP = `npm run headline -- [options]
   --data DIR           folder with lawbench/, clinc150/ and waimai/ (CUPEL_HEADLINE_DATA, ../shared/data)
   --accept-terms       take Gemma 3 270M, whose terms (https://ai.google.dev/gemma/terms) you accept; also CUPEL_ACCEPT_TERMS=gemma
+  --prompt-weight W    of prompt tokens in the loss of the legal students (0)
   --student NAME       another student: catalog name, GGUF file or Hugging Face folder
   --budget TIME        of each legal training (150s)
   --service-budget T   of the one for customer service (5m)
@@ -38,6 +39,7 @@ const { values } = parseArgs({
     'service-budget': { type: 'string', default: '5m' },
     'test-items': { type: 'string' },
     'learning-rate': { type: 'string' },
+    'prompt-weight': { type: 'string' },
     only: { type: 'string', default: '' },
     workspace: { type: 'string', default: '.cupel/headline' },
     output: { type: 'string', default: 'bench/results/headline.json' },
@@ -62,7 +64,8 @@ async function headline(): Promise<void> {
     for (const job of await jobs(values.data)) {
       const budget = job.way === 'gold' ? values['service-budget'] : values.budget;
       const learningRate = values['learning-rate'] ? Number(values['learning-rate']) : undefined;
-      measured.push(await measure(session, student, job, { budget, learningRate }));
+      const promptWeight = job.way === 'gold' ? undefined : Number(values['prompt-weight'] ?? 0) || undefined;
+      measured.push(await measure(session, student, job, { budget, learningRate, promptWeight }));
       all = save(measured);
     }
   });

@@ -41,6 +41,7 @@ export interface Measured {
 export interface Settings {
   budget: string;
   learningRate?: number;
+  promptWeight?: number;
   batchTokens?: number;
 }
 

@@ -36,6 +36,7 @@ export interface DistillChoices {
   optimizer?: OptimiserName;
   accumulate?: number;
   selectTokens?: number;
+  promptWeight?: number;
   layersPerStep?: number;
   layerSteps?: number;
 }
@@ -68,6 +69,11 @@ export function distillOptions(command: Command): Command {
       '--select-tokens <share>',
       'answer tokens of a batch that carry loss, e.g. 0.6: the furthest behind',
       numberOption(0.01, 1),
+    )
+    .option(
+      '--prompt-weight <w>',
+      "weight of prompt tokens in the loss beside answer tokens' 1, for few conversations; default 0",
+      numberOption(0, 1),
     )
     .option('--layers-per-step <n>', 'train so many neighbouring layers at a time: shorter steps', integerOption(1))
     .option('--layer-steps <n>', 'steps until other layers are trained; default 25', integerOption(1))
@@ -138,10 +144,11 @@ function refuseWhatFullIgnores(choices: DistillChoices): void {
 
 function chosen(choices: DistillChoices, student: Student): DistillOptions {
   refuseWhatFullIgnores(choices);
+  if (choices.promptWeight && choices.selectTokens) throw tokensOrPrompts();
   const { rank, alpha, targets, firstLayer, learningRate, precision, maxEpochs, seed, batchTokens, steps } = choices;
   const { memory, device, profile, accumulate, full, selectTokens, layersPerStep, layerSteps } = choices;
   const named = { rank, alpha, targets, firstLayer, learningRate, precision, maxEpochs, seed, batchTokens, steps };
-  const sparse = { selectTokens, layersPerStep, layerSteps };
+  const sparse = { selectTokens, layersPerStep, layerSteps, promptWeight: choices.promptWeight || undefined };
   const optimiser = choices.optimizer ?? (full ? 'adamw8bit' : undefined);
   const more = { memory, device, profile, accumulate, full, optimiser, maxTokens: choices.maxLength, ...sparse };
   const given = Object.entries({ ...named, ...more }).filter(([, value]) => value !== undefined);
@@ -151,6 +158,14 @@ function chosen(choices: DistillChoices, student: Student): DistillOptions {
     ...(Object.fromEntries(given) as Partial<DistillOptions>),
     budgetSeconds: parseDuration(choices.budget, '--budget'),
   };
+}
+
+function tokensOrPrompts(): CupelError {
+  return new CupelError('--select-tokens chooses among answer tokens only', {
+    place: { field: '--prompt-weight' },
+    remedy: 'leave out --prompt-weight or --select-tokens',
+    exitCode: 2,
+  });
 }
 
 /** Whole weights take smaller steps than adapters; Lion moves every number by the whole rate; some families take less. */

@@ -32,6 +32,8 @@ export interface DistillOptions {
   maxTokens: number;
   /** Whether each answer token counts alike in the loss, or each conversation. */
   weighting: LossWeighting;
+  /** Weight of a prompt's tokens in the loss beside an answer's; default 0: answers only. */
+  promptWeight?: number;
   /** Validations without a better loss before training stops. */
   patience: number;
   /** Most conversations in a validation. */

@@ -100,7 +100,7 @@ async function prepare(
   const family = familyOf(student.config);
   const config = family.parseConfig(student.config);
   const base: BaseModel = { family, config, weights: student.weights };
-  const { rank, alpha, targets, firstLayer, batchTokens, weighting, seed, threads } = options;
+  const { rank, alpha, targets, firstLayer, batchTokens, weighting, promptWeight, seed, threads } = options;
   const weights = family.weightShapes(config);
   const full = options.full ? fullLayout(weights) : null;
   const loraOptions = { rank, alpha, targets, firstLayer };
@@ -115,7 +115,7 @@ async function prepare(
   );
   const { prefix, rows, length } = packing.layout;
   say(`a batch holds ${rows} rows of ${length} tokens after a shared prefix of ${prefix}`);
-  const answers = answersInBatch(packing);
+  const answers = promptWeight ? packing.layout.rows * packing.layout.length : answersInBatch(packing);
   const shape = {
     config,
     // weights that are trained are part of theta
@@ -137,13 +137,22 @@ async function prepare(
   const precision =
     options.precision === 'int8' && !full ? await int8Precision({ threads, folder }) : ({ kind: 'float32' } as const);
   const trainer = full
-    ? await openFullTrainer(packing, checking, { base, layout: full, recompute, weighting, seed, runtime })
+    ? await openFullTrainer(packing, checking, {
+        base,
+        layout: full,
+        recompute,
+        weighting,
+        promptWeight,
+        seed,
+        runtime,
+      })
     : await openTrainer(packing, checking, {
         base,
         lora,
         precision,
         recompute,
         weighting,
+        promptWeight,
         seed,
         runtime,
         selectTokens: options.selectTokens,
@@ -154,7 +163,7 @@ async function prepare(
     weights: shape.weights,
     lora: full ? { ...lora, size: productSize(weights) } : lora,
     context: prefix + length / 2,
-    answerShare: answerShare(packing) * (options.selectTokens ?? 1),
+    answerShare: promptWeight ? 1 : answerShare(packing) * (options.selectTokens ?? 1),
     backwardShare: options.layersPerStep && !full ? backwardShare(lora, options.layersPerStep, config.layers) : 1,
   });
   const peak = await peakOf(job);

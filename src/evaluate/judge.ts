@@ -37,8 +37,17 @@ export interface JudgeRun {
   signal?: AbortSignal;
 }
 
+/** What the judge was sent and what it wrote, over the requests of all judgements, those from the cache included. */
+export interface JudgeTokens {
+  requests: number;
+  promptTokens: number;
+  cachedTokens: number;
+  completionTokens: number;
+}
+
 export interface JudgeResult {
   judgements: Judgement[];
+  tokens: JudgeTokens;
   /** Ties count half. */
   studentShare: number;
   unsure: number;
@@ -50,14 +59,23 @@ export interface JudgeResult {
 export async function judgePairs({ judge, items, cacheFile, signal }: JudgeRun): Promise<JudgeResult> {
   const cache = readCache(cacheFile);
   const judgements: Judgement[] = new Array(items.length);
+  const tokens: JudgeTokens = { requests: 0, promptTokens: 0, cachedTokens: 0, completionTokens: 0 };
+  const rule = async (item: JudgeItem, a: string, b: string): Promise<string> => {
+    const answer = await ask(judge, item, a, b, cache, cacheFile, signal);
+    tokens.requests++;
+    tokens.promptTokens += answer.promptTokens ?? 0;
+    tokens.cachedTokens += answer.cachedTokens ?? 0;
+    tokens.completionTokens += answer.completionTokens ?? 0;
+    return answer.text;
+  };
   let next = 0;
   const lane = async () => {
     while (next < items.length) {
       signal?.throwIfAborted();
       const at = next++;
       const item = items[at];
-      const forward = await ask(judge, item, item.student, item.teacher, cache, cacheFile, signal);
-      const backward = await ask(judge, item, item.teacher, item.student, cache, cacheFile, signal);
+      const forward = await rule(item, item.student, item.teacher);
+      const backward = await rule(item, item.teacher, item.student);
       judgements[at] = combine(item.id, forward, backward);
     }
   };
@@ -66,6 +84,7 @@ export async function judgePairs({ judge, items, cacheFile, signal }: JudgeRun):
   const points: number = judgements.reduce((sum, { preference }) => sum + POINTS[preference], 0);
   return {
     judgements,
+    tokens,
     studentShare: points / items.length,
     unsure: judgements.filter((judgement) => judgement.unsure).length,
     agreement:
@@ -79,6 +98,14 @@ export async function judgePairs({ judge, items, cacheFile, signal }: JudgeRun):
           }
         : null,
   };
+}
+
+/** A line of the cache; files of earlier versions have no counts. */
+interface Answer {
+  text: string;
+  promptTokens?: number;
+  cachedTokens?: number;
+  completionTokens?: number;
 }
 
 const POINTS: Record<Preference, number> = { student: 1, tie: 0.5, teacher: 0 };
@@ -105,19 +132,25 @@ async function ask(
   { asked, reference }: JudgeItem,
   a: string,
   b: string,
-  cache: Map<string, string>,
+  cache: Map<string, Answer>,
   file: string,
   signal?: AbortSignal,
-): Promise<string> {
+): Promise<Answer> {
   const content = promptFor(asked, reference, a, b);
   const key = hashJson({ version: JUDGE_VERSION, judge: judge.name, content });
   const known = cache.get(key);
   if (known !== undefined) return known;
   const messages = [{ role: 'user' as const, content }];
-  const { text } = await judge.complete({ messages, maxTokens: 512, temperature: 0, signal });
-  cache.set(key, text);
-  append(file, { key, text });
-  return text;
+  const { text, promptTokens, cachedTokens, completionTokens } = await judge.complete({
+    messages,
+    maxTokens: 512,
+    temperature: 0,
+    signal,
+  });
+  const answer: Answer = { text, promptTokens, cachedTokens, completionTokens };
+  cache.set(key, answer);
+  append(file, { key, ...answer });
+  return answer;
 }
 
 function promptFor(asked: string, reference: string | undefined, a: string, b: string): string {
@@ -133,19 +166,19 @@ function promptFor(asked: string, reference: string | undefined, a: string, b: s
   ].join('\n\n');
 }
 
-function readCache(file: string): Map<string, string> {
+function readCache(file: string): Map<string, Answer> {
   if (!existsSync(file)) return new Map();
   const rows = readFileSync(file, 'utf8')
     .split('\n')
     .flatMap((line) => {
       try {
-        return [JSON.parse(line) as { key: string; text: string }];
+        return [JSON.parse(line) as Answer & { key: string }];
       } catch {
         // half a line of a killed run
         return [];
       }
     });
-  return new Map(rows.map(({ key, text }) => [key, text]));
+  return new Map(rows.map(({ key, ...answer }) => [key, answer]));
 }
 
 function append(file: string, row: object): void {

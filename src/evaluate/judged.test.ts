@@ -33,7 +33,8 @@ beforeAll(async () => {
       const [a, b] = ['ANSWER A', 'ANSWER B'].map((mark) => part(mark).split('e').length);
       const verdict = part('REQUEST').includes('first') ? 'A' : a === b ? 'TIE' : a > b ? 'A' : 'B';
       response.setHeader('content-type', 'application/json');
-      response.end(JSON.stringify({ choices: [{ message: { content: `by count\nVERDICT: ${verdict}` } }] }));
+      const usage = { prompt_tokens: 100, completion_tokens: 7, prompt_tokens_details: { cached_tokens: 60 } };
+      response.end(JSON.stringify({ choices: [{ message: { content: `by count\nVERDICT: ${verdict}` } }], usage }));
     });
   });
   await new Promise<void>((done) => server.listen(0, '127.0.0.1', done));
@@ -95,6 +96,8 @@ async function judged(setup?: JudgeSetup) {
   return { facts, items: lines.map((line) => JSON.parse(line) as ScoredItem) };
 }
 
+const TOKENS = { requests: 8, promptTokens: 800, cachedTokens: 480, completionTokens: 56 };
+
 test('wins, losses and ties are scored, an unsteady judge counts against the student, equal answers are not asked about', async () => {
   const { facts, items } = await judged(judge());
   expect(items.map(({ id, studentScore, teacherScore }) => [id, studentScore, teacherScore])).toEqual([
@@ -106,7 +109,7 @@ test('wins, losses and ties are scored, an unsteady judge counts against the stu
   ]);
   expect(facts).toMatchObject({
     scorer: 'judge',
-    judge: { name: 'judge-1', same: 1, judged: 4, unsure: 1, agreement: null },
+    judge: { name: 'judge-1', same: 1, judged: 4, unsure: 1, agreement: null, tokens: TOKENS },
     quality: { student: 0.6, teacher: 0.8, n: 5 },
   });
   expect(items[0].judgement!.rationales[0]).toMatch(/by count/);
@@ -126,10 +129,24 @@ test('another evaluation asks nothing again; agreement with people is reported a
   writeFileSync(file, toJsonl(prefers.map(([id, preference]) => ({ id, prefers: preference }))));
   const { facts } = await judged(judge({ labels: await readHumanLabels(file) }));
   expect(asked).toBe(before);
+  // what its judgements cost is known from when they were made
+  expect(facts.judge!.tokens).toEqual(TOKENS);
   // agreement 2/3, by chance (2*1 + 1*1 + 0*1)/9: kappa (6 - 3)/(9 - 3)
   expect(facts.judge!.agreement!.n).toBe(3);
   expect(facts.judge!.agreement!.kappa).toBeCloseTo(0.5, 12);
   expect(facts.notes.join()).toMatch(/kappa 0\.50/);
+});
+
+test('an endpoint that nobody listens at is an error with the remedy, and an abort stays an abort', async () => {
+  const gone = remoteCompleter({ baseUrl: 'http://127.0.0.1:9/v1', model: 'judge-1' });
+  const request = { messages: [{ role: 'user' as const, content: 'x' }], maxTokens: 1 };
+  await expect(gone.complete(request)).rejects.toMatchObject({
+    message: expect.stringContaining('does not answer'),
+    remedy: expect.stringContaining('address'),
+  });
+  await expect(gone.complete({ ...request, signal: AbortSignal.abort() })).rejects.toMatchObject({
+    name: 'AbortError',
+  });
 });
 
 test('without a judge, or with labels that are none, it says what is missing', async () => {

@@ -3,7 +3,7 @@ import { CupelError } from '../base/errors.ts';
 import { readJsonl } from '../base/jsonl.ts';
 import type { Completer } from '../chat/completer.ts';
 import type { ScoredItem } from './evaluate.ts';
-import { type JudgeItem, type JudgeResult, judgePairs, type Preference } from './judge.ts';
+import { type JudgeItem, type JudgeResult, type JudgeTokens, judgePairs, type Preference } from './judge.ts';
 import { normalise } from './scorers/scorer.ts';
 
 export interface JudgeSetup {
@@ -22,6 +22,8 @@ export interface JudgeFacts {
   preferred: Record<Preference, number>;
   /** Judged differently with the positions swapped: no evidence for the student, so they count against it. */
   unsure: number;
+  /** For the ledger. */
+  tokens: JudgeTokens;
   /** Cohen's kappa with people's labels. */
   agreement: JudgeResult['agreement'];
 }
@@ -47,7 +49,12 @@ export async function judgeItems(
       ...(labels?.has(id) ? { human: labels.get(id)! } : {}),
     }),
   );
-  const { judgements, unsure, agreement } = await judgePairs({ judge: completer, items: asked, cacheFile, signal });
+  const { judgements, unsure, agreement, tokens } = await judgePairs({
+    judge: completer,
+    items: asked,
+    cacheFile,
+    signal,
+  });
   const byId = new Map(judgements.map((judgement) => [judgement.id, judgement]));
   const preferred = { student: 0, teacher: 0, tie: 0 };
   for (const { preference } of judgements) preferred[preference]++;
@@ -64,7 +71,10 @@ export async function judgeItems(
     };
   });
   const same = items.length - differ.length;
-  return { items: scored, facts: { name: completer.name, same, judged: differ.length, preferred, unsure, agreement } };
+  return {
+    items: scored,
+    facts: { name: completer.name, same, judged: differ.length, preferred, unsure, tokens, agreement },
+  };
 }
 
 /** Lines `{"id": "…", "prefers": "student" | "teacher" | "tie"}`. @throws CupelError for another line */

@@ -10,7 +10,10 @@ export interface RemoteOptions {
   concurrency?: number;
 }
 
-/** @throws (from `complete`) CupelError when the endpoint answers with an error, after three attempts where that may help */
+const TIMEOUT_MS = 120_000;
+const ATTEMPTS = 3;
+
+/** @throws (from `complete`) CupelError when the endpoint errs or stays silent for two minutes, after three attempts where that may help */
 export function remoteCompleter({ baseUrl, model, apiKey, concurrency = 4 }: RemoteOptions): Completer {
   const url = `${baseUrl.replace(/\/+$/, '')}/chat/completions`;
   return {
@@ -27,6 +30,7 @@ export function remoteCompleter({ baseUrl, model, apiKey, concurrency = 4 }: Rem
         text: choice.message?.content ?? '',
         finishReason: choice.finish_reason === 'length' ? 'length' : 'stop',
         promptTokens: answer.usage?.prompt_tokens ?? 0,
+        cachedTokens: answer.usage?.prompt_tokens_details?.cached_tokens ?? 0,
         completionTokens: answer.usage?.completion_tokens ?? 0,
         seconds: (performance.now() - started) / 1000,
       };
@@ -37,20 +41,42 @@ export function remoteCompleter({ baseUrl, model, apiKey, concurrency = 4 }: Rem
 
 interface ChatAnswer {
   choices?: { message?: { content?: string | null }; finish_reason?: string }[];
-  usage?: { prompt_tokens?: number; completion_tokens?: number };
+  usage?: {
+    prompt_tokens?: number;
+    completion_tokens?: number;
+    prompt_tokens_details?: { cached_tokens?: number };
+  };
 }
 
 async function post(url: string, init: RequestInit): Promise<ChatAnswer> {
   for (let attempt = 1; ; attempt++) {
-    const response = await fetch(url, init);
-    if (response.ok) return (await response.json()) as ChatAnswer;
-    const text = (await response.text()).slice(0, 300);
-    if (attempt === 3 || (response.status < 500 && response.status !== 429)) {
-      throw new CupelError(`the endpoint answered ${response.status}: ${text}`, {
+    const failure = await once(url, init);
+    if ('answer' in failure) return failure.answer;
+    if (attempt === ATTEMPTS || !failure.again) {
+      throw new CupelError(failure.message, {
         place: { file: url },
         remedy: 'check the address, the model name and the key',
       });
     }
     await new Promise((done) => setTimeout(done, 250 * 2 ** attempt));
+  }
+}
+
+async function once(
+  url: string,
+  init: RequestInit,
+): Promise<{ answer: ChatAnswer } | { message: string; again: boolean }> {
+  const limit = AbortSignal.timeout(TIMEOUT_MS);
+  try {
+    const response = await fetch(url, { ...init, signal: init.signal ? AbortSignal.any([init.signal, limit]) : limit });
+    if (response.ok) return { answer: (await response.json()) as ChatAnswer };
+    const text = (await response.text()).slice(0, 300);
+    const again = response.status >= 500 || response.status === 429;
+    return { message: `the endpoint answered ${response.status}: ${text}`, again };
+  } catch (error) {
+    // the caller's own abort is not an answer
+    init.signal?.throwIfAborted();
+    const cause = (error as { cause?: Error }).cause ?? (error as Error);
+    return { message: `the endpoint does not answer: ${cause.message}`, again: true };
   }
 }

@@ -27,6 +27,17 @@ export const Evaluated = z.looseObject({
     secondsP50: z.number(),
     secondsP95: z.number(),
   }),
+  judge: z
+    .looseObject({
+      name: z.string(),
+      tokens: z.object({
+        requests: z.number(),
+        promptTokens: z.number(),
+        cachedTokens: z.number(),
+        completionTokens: z.number(),
+      }),
+    })
+    .optional(),
   student: z.looseObject({ name: z.string(), requests: z.number(), failed: z.number() }),
   teacher: z.array(
     z.looseObject({

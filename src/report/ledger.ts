@@ -104,11 +104,14 @@ export function makeLedger(artifacts: readonly Artifact[], evaluated: Evaluated,
   const speed = options.machine?.speed ?? 1;
   // what was made was made at the measured speed; only serving is asked "what if"
   const made = options.machine ? machinePrice(options.machineHour, cores) : machine;
-  const spent = artifacts.map(({ manifest: { stage, seconds } }) => ({
+  const spent: Spent[] = artifacts.map(({ manifest: { stage, seconds } }) => ({
     stage,
     seconds,
     usd: (seconds / 3600) * made.usdPerHour,
   }));
+  const { judge } = evaluated;
+  if (judge)
+    spent.push({ stage: `judge (${judge.name})`, seconds: 0, usd: tokensUsd(judge.tokens, priceOf(judge.name)) });
   const spentUsd = spent.reduce((sum, entry) => sum + entry.usd, 0);
   const teacher = teacherCost(evaluated, options);
   const requestsPerSecond = evaluated.speed.requestsPerSecond * speed;

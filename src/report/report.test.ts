@@ -118,6 +118,10 @@ describe('the ledger', () => {
       kwhPer1k: (100 * 100) / 3.6e6,
     });
     const machine = { usdPerHour: 2, from: 'gpu', isDefault: false, speed: 4 };
+    const tokens = { requests: 8, promptTokens: 1_000_000, cachedTokens: 0, completionTokens: 0 };
+    const byJudge = makeLedger(chain(), { ...evaluated(), judge: { name: 'gpt-4o', tokens } }, { machineHour: 0.5 });
+    expect(byJudge.spent.at(-1)).toMatchObject({ stage: 'judge (gpt-4o)', usd: 2.5 });
+    expect(byJudge.spentUsd).toBeCloseTo(usual.spentUsd + 2.5, 10);
     const other = makeLedger(chain(), evaluated(), { machineHour: 0.5, machine });
     expect(other.spentUsd).toBe(usual.spentUsd);
     expect(other.student).toMatchObject({ requestsPerSecond: 40 });

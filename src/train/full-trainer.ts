@@ -17,6 +17,7 @@ export interface FullTrainerOptions {
   /** Layers that compute again instead of keeping; default 0. */
   readonly recompute?: number;
   readonly weighting: LossWeighting;
+  readonly promptWeight?: number;
   readonly seed: number;
   readonly runtime: OnnxOptions;
 }
@@ -49,7 +50,7 @@ export async function openFullTrainer(
   validation: Packing,
   options: FullTrainerOptions,
 ): Promise<Trainer> {
-  const { layout, runtime, seed, weighting } = options;
+  const { layout, runtime, seed, weighting, promptWeight } = options;
   const step = await openOnnx(pruned(fullStepGraph({ ...options, shape: training.layout })), runtime);
   const checking = fullValidationGraph({ ...options, shape: validation.layout });
   const validate = await openOnnx(pruned(checking), { ...runtime, profile: undefined });
@@ -61,7 +62,8 @@ export async function openFullTrainer(
     keepsFeatures: false,
     initial: thetaOf(layout, options.base.weights),
     step: async (theta, number) => {
-      const batch = packBatch(training.samples, training.groups, training.layout, placementAt(number), weighting);
+      const { samples, groups } = training;
+      const batch = packBatch(samples, groups, training.layout, placementAt(number), weighting, promptWeight);
       const { loss } = await step.run({ ...feeds(batch), ...tensorsOf(layout, theta) }, into);
       return { loss: floats(loss)[0], gradient, tokens: batch.tokens, weight: batch.weight };
     },

@@ -67,6 +67,29 @@ describe('packed batches', () => {
     }
   });
 
+  test('prompts as further targets: every own token is predicted once, answers alike, prompts at their weight', () => {
+    for (const placement of placeOnce(samples, groups, shape)) {
+      const plain = packBatch(samples, groups, shape, placement, 'token');
+      const batch = packBatch(samples, groups, shape, placement, 'token', 0.25);
+      const prefix = groups[placement.group].prefix.length;
+      const answers = new Map([...plain.lossAt].map((at, i) => [at, plain.targets[i]]));
+      let prompts = 0;
+      batch.lossAt.forEach((at, i) => {
+        const expected = answers.has(at) ? 1 : 0.25;
+        if (!answers.has(at)) prompts++;
+        expect(batch.targets[i]).toBe(answers.get(at) ?? batch.ids[at + 1]);
+        expect(batch.weights[i] * batch.weight).toBeCloseTo(expected, 5);
+        // the token that is predicted is of the same conversation
+        if (!answers.has(at)) expect(batch.segments[at + 1]).toBe(batch.segments[at]);
+      });
+      expect(new Set(batch.lossAt).size).toBe(batch.lossAt.length);
+      const own = batch.members.reduce((sum, index) => sum + samples[index].ids.length - prefix, 0);
+      // the first own token is predicted from the shared prefix, unless it begins an answer
+      expect(prompts + answers.size).toBe(own - batch.members.length);
+      expect(batch.weights.reduce((a, b) => a + b)).toBeCloseTo(1, 5);
+    }
+  });
+
   test('validation sees every sample once', () => {
     const seen = placeOnce(samples, groups, shape).flatMap((placement) => placement.rows.flat());
     expect(seen.sort((a, b) => a - b)).toEqual(samples.map((_, i) => i));

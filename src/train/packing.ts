@@ -148,13 +148,18 @@ function fillRows(queue: readonly number[], size: (index: number) => number, sha
   return { rows, rest: rest.concat(queue.slice(at)), full };
 }
 
-/** Writes a placement out as arrays. The weights of a batch sum to 1. */
+/**
+ * Writes a placement out as arrays. The weights of a batch sum to 1.
+ * @param promptWeight of a prompt's tokens beside an answer's: prompts as further targets. What the batch's conversations share
+ *   is no target: it is the same every time.
+ */
 export function packBatch(
   samples: readonly Sample[],
   groups: readonly PrefixGroup[],
   shape: PackLayout,
   placement: Placement,
   weighting: LossWeighting,
+  promptWeight = 0,
 ): Batch {
   const { prefix } = groups[placement.group];
   const size = shape.prefix + shape.rows * shape.length;
@@ -175,7 +180,10 @@ export function packBatch(
       ids.set(own.subarray(prefix.length), at);
       for (let i = prefix.length; i < own.length; i++) positions[at + i - prefix.length] = i;
       segments.fill(segment, at, at + own.length - prefix.length);
-      addLoss(loss, samples[index], at - prefix.length, weighting);
+      const offset = at - prefix.length;
+      addLoss(loss, samples[index], offset, weighting);
+      if (promptWeight > 0)
+        addPromptLoss(loss, samples[index], { offset, from: prefix.length + 1 }, promptWeight, weighting);
       at += own.length - prefix.length;
     }
   });
@@ -199,14 +207,34 @@ interface Loss {
   readonly weights: number[];
 }
 
+const tokenWeight = (sample: Sample, weighting: LossWeighting): number =>
+  weighting === 'token' ? 1 : 1 / answerTokens(sample);
+
 /** @param offset where position 0 of the sample would stand */
 function addLoss(loss: Loss, sample: Sample, offset: number, weighting: LossWeighting): void {
-  const weight = weighting === 'token' ? 1 : 1 / answerTokens(sample);
+  const weight = tokenWeight(sample, weighting);
   for (const { start, end } of sample.answers) {
     for (let position = start; position < end; position++) {
       loss.at.push(offset + position - 1);
       loss.targets.push(sample.ids[position]);
       loss.weights.push(weight);
     }
+  }
+}
+
+/** The tokens from position `from` on that are no answer. */
+function addPromptLoss(
+  loss: Loss,
+  sample: Sample,
+  { offset, from }: { offset: number; from: number },
+  promptWeight: number,
+  weighting: LossWeighting,
+): void {
+  const weight = promptWeight * tokenWeight(sample, weighting);
+  for (let position = from; position < sample.ids.length; position++) {
+    if (sample.answers.some(({ start, end }) => position >= start && position < end)) continue;
+    loss.at.push(offset + position - 1);
+    loss.targets.push(sample.ids[position]);
+    loss.weights.push(weight);
   }
 }

@@ -47,6 +47,8 @@ export interface TrainerOptions {
   /** Layers that compute again instead of keeping; default 0. See `GraphOptions`. */
   readonly recompute?: number;
   readonly weighting: LossWeighting;
+  /** Of prompt tokens beside answer tokens; default 0. See `packBatch`. */
+  readonly promptWeight?: number;
   readonly seed: number;
   readonly runtime: OnnxOptions;
   /** Features of frozen first layers are kept if they take no more than this; default 2 GiB. */
@@ -187,11 +189,11 @@ interface StepInputs {
 function batchSource(
   { frozen }: Parts,
   { samples, groups, layout }: Packing,
-  { seed, weighting }: TrainerOptions,
+  { seed, weighting, promptWeight }: TrainerOptions,
   selection: TokenSelection | null,
 ): (number: number) => Promise<StepInputs> {
   const pack = (placement: Placement): Partial<Selected> & Pick<Selected, 'batch'> => {
-    const batch = packBatch(samples, groups, layout, placement, weighting);
+    const batch = packBatch(samples, groups, layout, placement, weighting, promptWeight);
     return selection ? selection.select(batch) : { batch };
   };
   if (!frozen) {
