@@ -153,6 +153,21 @@ describe('cupel', () => {
     expect(JSON.parse(stdout)).toMatchObject({ verdict: 'not proven', quality: { n: expect.any(Number) } });
   });
 
+  test('--ffn-density trains a narrower model, and that is what is exported, served and evaluated', async () => {
+    const workspace = join(root, 'narrow');
+    const options = ['--ffn-density', '0.5', '--ffn-steps', '2', '--batch-tokens', '128', '--steps', '6'];
+    const refused = await cupel('run', traces, '--student', student, ...options, '--first-layer', '1', '-w', workspace);
+    expect([refused.code, refused.stderr]).toEqual([2, expect.stringContaining('--first-layer')]);
+    const { code, stdout } = await cupel('run', traces, '--student', student, ...options, '--json', '-w', workspace);
+    expect(code).toBe(0);
+    const { model, quality } = JSON.parse(stdout);
+    expect(quality.n).toBeGreaterThan(0);
+    const parameters = async (path: string): Promise<number> =>
+      JSON.parse((await cupel('models', 'inspect', path, '--json')).stdout).parameters.total;
+    // half of gate, up and down of both layers: 64 of 128 channels, width 64
+    expect((await parameters(student)) - (await parameters(model))).toBe(2 * 3 * 64 * 64);
+  });
+
   test('Ctrl-C stops with code 130 and keeps what is done', async () => {
     const workspace = join(root, 'interrupted');
     const args = ['run', traces, ...training('--budget', '60s', '--max-epochs', '100000'), '-w', workspace];

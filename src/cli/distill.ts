@@ -37,6 +37,8 @@ export interface DistillChoices {
   accumulate?: number;
   selectTokens?: number;
   promptWeight?: number;
+  ffnDensity?: number;
+  ffnSteps?: number;
   layersPerStep?: number;
   layerSteps?: number;
 }
@@ -77,6 +79,12 @@ export function distillOptions(command: Command): Command {
     )
     .option('--layers-per-step <n>', 'train so many neighbouring layers at a time: shorter steps', integerOption(1))
     .option('--layer-steps <n>', 'steps until other layers are trained; default 25', integerOption(1))
+    .option(
+      '--ffn-density <share>',
+      'feed-forward channels that take part, e.g. 0.75, chosen as RigL does: a narrower model comes out',
+      numberOption(0.05, 1),
+    )
+    .option('--ffn-steps <n>', 'steps until other channels are tried; default 25', integerOption(1))
     .option('--memory <size>', 'most memory to take, e.g. 2g: layers are computed again until it fits', bytesOption)
     .addOption(new Option('--device <name>', 'what computes; falls back to cpu with the reason').choices(DEVICES))
     .option('--profile', 'measure where the time of the first steps goes')
@@ -129,6 +137,7 @@ const ADAPTERS_ONLY = [
   'selectTokens',
   'layersPerStep',
   'layerSteps',
+  'ffnDensity',
 ] as const;
 
 function refuseWhatFullIgnores(choices: DistillChoices): void {
@@ -145,10 +154,14 @@ function refuseWhatFullIgnores(choices: DistillChoices): void {
 function chosen(choices: DistillChoices, student: Student): DistillOptions {
   refuseWhatFullIgnores(choices);
   if (choices.promptWeight && choices.selectTokens) throw tokensOrPrompts();
+  const other = choices.ffnDensity ? ALL_CHANNELS.find((name) => choices[name] !== undefined) : undefined;
+  if (other) throw togetherWith('--ffn-density', other);
   const { rank, alpha, targets, firstLayer, learningRate, precision, maxEpochs, seed, batchTokens, steps } = choices;
   const { memory, device, profile, accumulate, full, selectTokens, layersPerStep, layerSteps } = choices;
   const named = { rank, alpha, targets, firstLayer, learningRate, precision, maxEpochs, seed, batchTokens, steps };
-  const sparse = { selectTokens, layersPerStep, layerSteps, promptWeight: choices.promptWeight || undefined };
+  const { ffnDensity, ffnSteps } = choices;
+  const promptWeight = choices.promptWeight || undefined;
+  const sparse = { selectTokens, layersPerStep, layerSteps, promptWeight, ffnDensity, ffnSteps };
   const optimiser = choices.optimizer ?? (full ? 'adamw8bit' : undefined);
   const more = { memory, device, profile, accumulate, full, optimiser, maxTokens: choices.maxLength, ...sparse };
   const given = Object.entries({ ...named, ...more }).filter(([, value]) => value !== undefined);
@@ -158,6 +171,18 @@ function chosen(choices: DistillChoices, student: Student): DistillOptions {
     ...(Object.fromEntries(given) as Partial<DistillOptions>),
     budgetSeconds: parseDuration(choices.budget, '--budget'),
   };
+}
+
+/** What cannot be had together with channels that come and go. */
+const ALL_CHANNELS = ['selectTokens', 'layersPerStep', 'firstLayer'] as const;
+
+function togetherWith(option: string, other: string): CupelError {
+  const field = `--${other.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+  return new CupelError(`${option} and ${field} do not go together`, {
+    place: { field },
+    remedy: `leave out one of them`,
+    exitCode: 2,
+  });
 }
 
 function tokensOrPrompts(): CupelError {

@@ -51,6 +51,10 @@ export interface DistillOptions {
   layersPerStep?: number;
   /** Steps until other layers are trained; default 25. */
   layerSteps?: number;
+  /** Share of the feed-forward channels that takes part, chosen as RigL does: a narrower model comes out. Default all. */
+  ffnDensity?: number;
+  /** Steps between updates of which channels take part; default 25. */
+  ffnSteps?: number;
   /** Bytes resident at most: layers are computed again in the backward pass until it fits. Default: what the machine has. */
   memory?: number;
   /** Default `cpu`. */

@@ -3,21 +3,25 @@ import { join } from 'node:path';
 import { writeFileDurably } from '../base/durable.ts';
 import { toJsonl } from '../base/jsonl.ts';
 import type { Progress } from '../base/progress.ts';
+import { withTemplate } from '../formats/base-template.ts';
 import { type Checkpoint, openCheckpoint } from '../formats/checkpoint.ts';
 import { writeHuggingFaceFolder } from '../formats/huggingface-write.ts';
 import { writePeft } from '../formats/peft.ts';
 import { familyOf } from '../models/families.ts';
+import type { WeightSource } from '../models/model.ts';
 import { chooseDevice } from '../runtime/device.ts';
 import { measureInt8Speed } from '../runtime/matrix-speed.ts';
 import { takeProfile } from '../runtime/profile.ts';
 import { accumulated } from '../train/accumulate.ts';
+import { gatherTheta, narrowModel, narrowTheta } from '../train/channels.ts';
 import { flopsPerToken } from '../train/flops.ts';
 import { type FullLayout, fullLayout, weightsOf } from '../train/full.ts';
 import { openFullTrainer } from '../train/full-trainer.ts';
 import { backwardShare } from '../train/layer-sampling.ts';
 import { type LoopResult, type LossRecord, type Progressing, train } from '../train/loop.ts';
-import { adapterMatrices, type LoraLayout, loraLayout } from '../train/lora.ts';
+import { adaptedWeight, adapterMatrices, type LoraLayout, loraLayout } from '../train/lora.ts';
 import { STATE_BYTES } from '../train/optimiser.ts';
+import { type MaskedTheta, openRiglTrainer } from '../train/rigl-trainer.ts';
 import { answerTokens, type Sample } from '../train/sample.ts';
 import type { BaseModel } from '../train/step-graph.ts';
 import { int8Precision, openTrainer, type Packing, planPacking, type Trainer } from '../train/trainer.ts';
@@ -35,6 +39,8 @@ const MOST_CHECKPOINT_SECONDS = 20;
 const VALIDATION_BATCHES = 4;
 /** Opening the graph of other layers costs a few steps' time. */
 const LAYER_STEPS = 25;
+/** The same goes for other channels. */
+const FFN_STEPS = 25;
 
 /** @throws CupelError; Interrupted when `job.stop` was set */
 export async function runTraining(job: TrainingJob, progress: Progress): Promise<DistillFacts> {
@@ -52,6 +58,7 @@ export async function runTraining(job: TrainingJob, progress: Progress): Promise
     const spent = (performance.now() - started) / 1000;
     const result = await loop(job, setup, spent, progress);
     if (setup.full) writeModel(job, student, setup.full, result);
+    else if (setup.masked) writeNarrow(job, student, setup, setup.masked, result);
     else writeAdapter(job, student, setup.lora, result);
     await trainer.close();
     trainer = undefined;
@@ -78,6 +85,9 @@ interface Setup {
   trainer: Trainer;
   /** Where every weight is trained. */
   full: FullLayout | null;
+  /** Where only some feed-forward channels take part. */
+  masked: MaskedTheta | null;
+  base: BaseModel;
   /** Without adapters when every weight is trained. */
   lora: LoraLayout;
   packing: Packing;
@@ -136,28 +146,22 @@ async function prepare(
   const runtime = { threads, folder, device, profile: options.profile ? profilePrefix(job) : undefined };
   const precision =
     options.precision === 'int8' && !full ? await int8Precision({ threads, folder }) : ({ kind: 'float32' } as const);
-  const trainer = full
-    ? await openFullTrainer(packing, checking, {
-        base,
-        layout: full,
-        recompute,
-        weighting,
-        promptWeight,
-        seed,
-        runtime,
-      })
-    : await openTrainer(packing, checking, {
-        base,
-        lora,
-        precision,
-        recompute,
-        weighting,
-        promptWeight,
-        seed,
-        runtime,
-        selectTokens: options.selectTokens,
-        layers: sampledLayers(options),
-      });
+  const common = { base, recompute, weighting, promptWeight, seed, runtime };
+  const density = options.ffnDensity ?? 1;
+  const adapters = { ...common, lora, precision };
+  const narrow =
+    density < 1
+      ? await openRiglTrainer(packing, checking, { ...adapters, density, batches: ffnBatches(options) })
+      : null;
+  const trainer =
+    narrow ??
+    (full
+      ? await openFullTrainer(packing, checking, { ...common, layout: full })
+      : await openTrainer(packing, checking, {
+          ...adapters,
+          selectTokens: options.selectTokens,
+          layers: sampledLayers(options),
+        }));
   const perToken = flopsPerToken({
     config,
     weights: shape.weights,
@@ -172,6 +176,8 @@ async function prepare(
   return {
     trainer,
     full,
+    masked: narrow?.masked ?? null,
+    base,
     lora,
     packing,
     need,
@@ -188,6 +194,10 @@ function productSize(weights: ReadonlyMap<string, readonly number[]>): number {
   let size = 0;
   for (const [name, shape] of weights) if (shape.length === 2 && name.includes('.layers.')) size += shape[0] * shape[1];
   return size;
+}
+
+function ffnBatches({ ffnSteps = FFN_STEPS, accumulate = 1 }: DistillOptions): number {
+  return ffnSteps * accumulate;
 }
 
 function sampledLayers({ layersPerStep, layerSteps = LAYER_STEPS, accumulate = 1 }: DistillOptions) {
@@ -265,7 +275,13 @@ function stepEvent({ record, plan, secondsLeft }: Progressing, cost: number) {
     unit: 'steps',
     secondsLeft,
     message: `loss ${loss.toFixed(3)}, ${tokensPerSecond.toFixed(0)} tokens/s (${(100 * cost * tokensPerSecond).toFixed(0)}% of the int8 peak)${checked}`,
-    values: { step, loss, lr, tokensPerSecond, ...(validation === undefined ? {} : { validationLoss: validation }) },
+    values: {
+      step,
+      loss,
+      lr,
+      tokensPerSecond,
+      ...(validation === undefined ? {} : { validationLoss: validation, validationExact: exact! }),
+    },
   };
 }
 
@@ -293,16 +309,40 @@ function writeModel(
   { theta, records }: LoopResult,
 ): void {
   writeFileDurably(join(folder, 'losses.jsonl'), toJsonl(records.map(lossLine)));
-  const trained = weightsOf(full, theta);
+  writeFolder(folder, withTemplate(student), weightsOf(full, theta));
+}
+
+/** The model with the channels that take part at the best validation, its adapters merged in, as a Hugging Face folder. */
+function writeNarrow(
+  { folder }: TrainingJob,
+  student: Checkpoint,
+  { base, lora }: Setup,
+  masked: MaskedTheta,
+  { theta, records }: LoopResult,
+): void {
+  writeFileDurably(join(folder, 'losses.jsonl'), toJsonl(records.map(lossLine)));
+  const mask = masked.mask(theta);
+  const { weights } = narrowModel(base, masked.channels, mask);
+  const narrow = narrowTheta(base, lora, masked.channels, mask);
+  const own = gatherTheta(narrow, theta);
+  const read = (name: string) => adaptedWeight(weights.read(name), name.replace(/\.weight$/, ''), narrow.layout, own);
+  const { kept, size } = masked.channels;
+  const model = Object.defineProperty(Object.create(withTemplate(student)) as Checkpoint, 'config', {
+    value: { ...student.config, intermediate_size: kept * size },
+    enumerable: true,
+  });
+  writeFolder(folder, model, { ...weights, read });
+}
+
+function writeFolder(folder: string, model: Checkpoint, source: WeightSource): void {
   const readRows = (name: string, from: number, count: number) => {
-    const columns = trained
+    const columns = source
       .shape(name)
       .slice(1)
       .reduce((a, b) => a * b, 1);
-    return trained.read(name).subarray(from * columns, (from + count) * columns);
+    return source.read(name).subarray(from * columns, (from + count) * columns);
   };
-  const weights = { ...trained, readRows, close: () => {} };
-  writeHuggingFaceFolder(folder, student, { weights, dtype: 'F32' });
+  writeHuggingFaceFolder(folder, model, { weights: { ...source, readRows, close: () => {} }, dtype: 'F32' });
 }
 
 function lossLine({ validation, ...record }: LossRecord) {

@@ -77,6 +77,28 @@ export function adapterMatrices(
   return { A: theta.slice(a, a + rank * inputs), B };
 }
 
+/** W + alpha / rank * B A of a module, [out, in]; a new array where there is an adapter. */
+export function adaptedWeight(
+  values: Float32Array,
+  module: string,
+  { adapters, options: { rank, alpha } }: LoraLayout,
+  theta: Float32Array,
+): Float32Array {
+  const adapter = adapters.find((one) => one.module === module);
+  if (!adapter) return values;
+  const { A, B } = adapterMatrices(theta, adapter, rank);
+  const { inputs, outputs } = adapter;
+  const sum = values.slice();
+  for (let n = 0; n < outputs; n++) {
+    for (let r = 0; r < rank; r++) {
+      const factor = (alpha / rank) * B[n * rank + r];
+      if (factor === 0) continue;
+      for (let k = 0; k < inputs; k++) sum[n * inputs + k] += factor * A[r * inputs + k];
+    }
+  }
+  return sum;
+}
+
 /** The matrices of all adapters as graph values: A [rank, in] and B transposed [rank, out]. */
 export type LoraValues = ReadonlyMap<string, { readonly A: Value; readonly B: Value }>;
 
