@@ -23,7 +23,7 @@ export interface DistillOptions {
   /** Last learning rate as a share of the peak. */
   floor: number;
   /** Of the frozen weights and of the products with them. */
-  precision: 'int8' | 'float32';
+  precision: 'int8' | 'int4' | 'float32';
   /** Most passes over the training conversations. */
   maxEpochs: number;
   /** Tokens of a batch, a shared prefix not counted. */

@@ -16,7 +16,7 @@ export interface Shape {
   config: ModelConfig;
   weights: ReadonlyMap<string, readonly number[]>;
   lora: LoraLayout;
-  precision: 'int8' | 'float32';
+  precision: 'int8' | 'int4' | 'float32';
   train: PackLayout;
   validation: PackLayout;
   /** Positions of a batch that carry loss, at most. */
@@ -31,6 +31,14 @@ export interface Shape {
 const RUNTIME_BYTES = 350e6;
 /** Numbers kept for the backward pass, for each token and layer, in widths of the residual stream (measured on SmolLM2). */
 const WIDTHS_KEPT = 22;
+/** Bytes of a frozen weight in the session of steps and in that of validation. */
+const WEIGHT_BYTES = {
+  // held twice, for the forward and the backward product
+  int8: { training: 2, validating: 1 },
+  // 4 bits, and a float32 scale for 32 of them, in steps twice
+  int4: { training: 0.75, validating: 0.625 },
+  float32: { training: 4, validating: 4 },
+} as const;
 /** Logits, their gradient and the probabilities. */
 const LOGIT_COPIES = 3;
 
@@ -43,9 +51,9 @@ export function estimate(shape: Shape): Need {
     if (shape.length === 2 && !/embed|lm_head/.test(name)) projections += size;
     else others += size;
   }
-  // int8 weights are held twice, for the forward and the backward product
-  const constants = (precision === 'int8' ? 2 * projections : 4 * projections) + 4 * others;
-  const validationConstants = (precision === 'int8' ? projections : 4 * projections) + 4 * others;
+  const { training, validating: checked } = WEIGHT_BYTES[precision];
+  const constants = training * projections + 4 * others;
+  const validationConstants = checked * projections + 4 * others;
   const tokens = (layout: PackLayout) => layout.prefix + layout.rows * layout.length;
   const scores = (layout: PackLayout) =>
     layout.prefix ** 2 + layout.rows * layout.length * (layout.prefix + layout.length);

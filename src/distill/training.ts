@@ -145,7 +145,9 @@ async function prepare(
   if (reasons.length > 0) say(`computes on ${device}; ${reasons.join('; ')}`);
   const runtime = { threads, folder, device, profile: options.profile ? profilePrefix(job) : undefined };
   const precision =
-    options.precision === 'int8' && !full ? await int8Precision({ threads, folder }) : ({ kind: 'float32' } as const);
+    options.precision === 'int8' && !full
+      ? await int8Precision({ threads, folder })
+      : { kind: full ? ('float32' as const) : (options.precision as 'int4' | 'float32') };
   const common = { base, recompute, weighting, promptWeight, seed, runtime };
   const density = options.ffnDensity ?? 1;
   const adapters = { ...common, lora, precision };
@@ -172,7 +174,7 @@ async function prepare(
   });
   const peak = await peakOf(job);
   if (trainer.keepsFeatures) say(`what layers before ${firstLayer} make of a conversation is computed once and kept`);
-  const name = precision.kind === 'int8' ? `int8, levels up to ${precision.levels}` : 'float32';
+  const name = precision.kind === 'int8' ? `int8, levels up to ${precision.levels}` : precision.kind;
   return {
     trainer,
     full,

@@ -109,7 +109,13 @@ export class Builder {
   reshape = (x: Value, shape: readonly Dim[]) => this.#one('reshape', [x], { shape });
   /** For shapes with two unknown sizes. */
   reshapeLike = (x: Value, like: Value) => this.#one('reshapeLike', [x, like], NONE);
-  transpose = (x: Value, order: readonly number[]) => this.#one('transpose', [x], { order });
+  transpose = (x: Value, order: readonly number[]): Value =>
+    onlyMovesOnes(x.shape, order)
+      ? this.reshape(
+          x,
+          order.map((axis) => x.shape[axis]),
+        )
+      : this.#one('transpose', [x], { order });
   concat = (parts: readonly Value[], axis: number) =>
     parts.length === 1 ? parts[0] : this.#one('concat', parts, { axis });
   split = (x: Value, axis: number, sizes: readonly number[]) =>
@@ -129,6 +135,9 @@ export class Builder {
   /** x [...,K] @ (q [K,N] * scale [N]) in int8; `transposed` (q [N,K], scale [K]) serves the gradient of x. */
   int8MatMul = (x: Value, weight: Int8Weight, transposed: Int8Weight | null) =>
     this.#one('int8MatMul', [x, weight.q, weight.scale], { transposed });
+  /** x [...,K] @ W^T of W = q [N,K] in int4 times scale [N,K/block]; `gradientScale`, equal to it, serves the gradient of x. */
+  int4MatMul = (x: Value, q: Value, scale: Value, gradientScale: Value | null) =>
+    this.#one('int4MatMul', [x, q, scale], { transposed: false, gradientScale });
 
   /** x / rms(x) * weight over the last axis (Zhang and Sennrich, 2019). */
   rmsNorm = (x: Value, weight: Value, epsilon: number) => this.emit('rmsNorm', [x, weight], { epsilon })[0];
@@ -170,4 +179,13 @@ export class Builder {
     this.#names.add(name);
     return name;
   }
+}
+
+/**
+ * True where the axes of more than one entry keep their order, so that nothing moves in memory. ONNX Runtime 1.30 pushes such
+ * transpositions through its optimiser into a gather out of bounds (one row, one key/value head).
+ */
+function onlyMovesOnes(shape: Shape, order: readonly number[]): boolean {
+  const wide = order.filter((axis) => shape[axis] !== 1);
+  return shape.every((dim) => typeof dim === 'number') && wide.every((axis, i) => i === 0 || axis > wide[i - 1]);
 }

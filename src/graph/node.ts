@@ -1,7 +1,8 @@
 // What a graph is made of: typed symbolic values, nodes in execution order, constants that are read only when needed.
 import type { OpAttributes, OpName } from './op.ts';
 
-export type DType = 'float32' | 'int8' | 'uint8' | 'int32' | 'int64' | 'bool';
+/** `int4`: -8 to 7, one number an entry here, two a byte for a runtime; constants only. */
+export type DType = 'float32' | 'int4' | 'int8' | 'uint8' | 'int32' | 'int64' | 'bool';
 
 /** A size: a number, or the name of one that is known only when the graph runs, e.g. `S` or `3*S`. */
 export type Dim = number | string;

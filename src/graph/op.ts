@@ -65,6 +65,11 @@ export interface OpAttributes {
   matmul: { readonly transA: boolean; readonly transB: boolean; readonly alpha: number };
   /** (x, q, scale): x @ (q * scale) with int8 weights and a scale per row of x; see ops/int8.ts */
   int8MatMul: { readonly transposed: Int8Weight | null };
+  /**
+   * (x, q [N,K] int4, scale [N,K/block]): x @ W^T, or x @ W where `transposed`, of W = q * scale in float32; `gradientScale` is a
+   * constant of its own with the numbers of scale; see ops/int4.ts
+   */
+  int4MatMul: { readonly transposed: boolean; readonly gradientScale: Value | null };
   // normalisation and attention
   rmsNorm: { readonly epsilon: number };
   rmsNormGradient: { readonly epsilon: number };

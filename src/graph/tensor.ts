@@ -15,6 +15,7 @@ export interface Doubles {
 
 const ARRAYS = {
   float32: Float32Array,
+  int4: Int8Array,
   int8: Int8Array,
   uint8: Uint8Array,
   int32: Int32Array,
@@ -24,12 +25,22 @@ const ARRAYS = {
 
 /** Bytes of one element. */
 export function bytesOf(dtype: DType): number {
-  return ARRAYS[dtype].BYTES_PER_ELEMENT;
+  return dtype === 'int4' ? 0.5 : ARRAYS[dtype].BYTES_PER_ELEMENT;
 }
 
 /** The number of elements of a shape. */
 export function sizeOf(shape: readonly number[]): number {
   return shape.reduce((product, dim) => product * dim, 1);
+}
+
+/** The bytes that a runtime reads: two entries of int4 in each, the first in the lower half. */
+export function rawBytes(dtype: DType, data: TensorData): Uint8Array {
+  if (dtype !== 'int4') return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+  const values = data as Int8Array;
+  return Uint8Array.from(
+    { length: Math.ceil(values.length / 2) },
+    (_, i) => (values[2 * i] & 15) | (((values[2 * i + 1] ?? 0) & 15) << 4),
+  );
 }
 
 /** A tensor of zeros. */

@@ -1,14 +1,14 @@
 // The messages of onnx.proto that a model is made of; the numbers are its field numbers.
 import type { DType, Shape, TensorData, ValueType } from '../graph/node.ts';
 import type { OnnxAttribute } from '../graph/op.ts';
+import { rawBytes } from '../graph/tensor.ts';
 import { bytes, float, integer, join, text } from './protobuf.ts';
 
-const DATA_TYPES: Record<DType, number> = { float32: 1, uint8: 2, int8: 3, int32: 6, int64: 7, bool: 9 };
+const DATA_TYPES: Record<DType, number> = { float32: 1, uint8: 2, int8: 3, int32: 6, int64: 7, bool: 9, int4: 22 };
 
 /** TensorProto with its data inside. */
 export function tensorProto(name: string, dtype: DType, shape: readonly number[], data: TensorData): Uint8Array {
-  const raw = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
-  return join([...tensorHead(name, dtype, shape), bytes(9, raw)]);
+  return join([...tensorHead(name, dtype, shape), bytes(9, rawBytes(dtype, data))]);
 }
 
 /** TensorProto whose data lies in another file. */

@@ -3,6 +3,7 @@ import { closeSync, openSync, writeSync } from 'node:fs';
 import { basename } from 'node:path';
 import { diskError } from '../base/durable.ts';
 import type { Constant } from '../graph/node.ts';
+import { rawBytes } from '../graph/tensor.ts';
 import type { ConstantStore } from '../onnx/print.ts';
 
 /** Memory maps start at page boundaries. */
@@ -20,8 +21,7 @@ export class ConstantFile implements ConstantStore {
   }
 
   put(constant: Constant): { location: string; offset: number; length: number } {
-    const data = constant.read();
-    const raw = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+    const raw = rawBytes(constant.value.dtype, constant.read());
     const offset = Math.ceil(this.#end / PAGE) * PAGE;
     try {
       for (let at = 0; at < raw.length; ) at += writeSync(this.#fd, raw, at, raw.length - at, offset + at);

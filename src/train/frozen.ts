@@ -2,11 +2,15 @@
 import type { Builder } from '../graph/builder.ts';
 import type { Value } from '../graph/node.ts';
 import type { Projection, WeightSource, Weights } from '../models/model.ts';
+import { int4Weight } from './int4.ts';
 import { int8Weight, type Levels } from './int8.ts';
 import type { LoraValues } from './lora.ts';
 import { rotate } from './rotation.ts';
 
-export type Precision = { readonly kind: 'float32' } | { readonly kind: 'int8'; readonly levels: Levels };
+export type Precision =
+  | { readonly kind: 'float32' }
+  | { readonly kind: 'int4' }
+  | { readonly kind: 'int8'; readonly levels: Levels };
 
 export interface AdapterBranch {
   readonly values: LoraValues;
@@ -82,6 +86,10 @@ function frozenProduct(
   const read = () => stack(projections.map((projection) => source.read(`${projection.name}.weight`)));
   if (precision.kind === 'float32') {
     return b.matmul(x, b.constant(name, 'float32', [outputs, inputs], read), { transB: true });
+  }
+  if (precision.kind === 'int4') {
+    const { q, scale, gradientScale } = int4Weight(b, name, [outputs, inputs], read);
+    return b.int4MatMul(x, q, scale, gradientScale);
   }
   const { forward, transposed } = int8Weight(b, name, [outputs, inputs], read, precision.levels);
   // (x H)(W H)^T = x W^T: outliers of x are spread before it is quantised

@@ -282,4 +282,14 @@ export const CASES: { readonly [K in OpName]: readonly OpCase[] } = {
       build: (g, { a, b, c }) => one(g.after(a, [b, c])),
     },
   ],
+  int4MatMul: [
+    {
+      inputs: { x: normal(2, 3, 8), s: positive(6, 2) },
+      constant: ['s'],
+      build: (g, { x, s }) => {
+        const q = g.constant('q4', 'int4', [6, 8], () => Int8Array.from({ length: 48 }, (_, i) => (i % 16) - 8));
+        return one(g.int4MatMul(x, q, s, s));
+      },
+    },
+  ],
 };

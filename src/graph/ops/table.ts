@@ -7,6 +7,7 @@ import { crossEntropy, crossEntropyGradient } from './cross-entropy.ts';
 import { abs, add, div, exp, mul, offset, scale, sigmoid, sub, tanh } from './elementwise.ts';
 import { dispatch, partition, topMask, unite } from './experts.ts';
 import { after, expandLike, iota, zerosLike } from './fill.ts';
+import { int4MatMul } from './int4.ts';
 import { int8MatMul } from './int8.ts';
 import { linearCrossEntropy, linearCrossEntropyGradient } from './linear-cross-entropy.ts';
 import { and, cast, equal, lessOrEqual, not, or, where } from './logic.ts';
@@ -36,6 +37,7 @@ export const OPS: OpTable = {
   gather,
   geluTanh,
   geluTanhGradient,
+  int4MatMul,
   int8MatMul,
   iota,
   lessOrEqual,
