@@ -4,14 +4,13 @@ import { llama } from '../models/llama.ts';
 import type { BaseModel } from './step-graph.ts';
 
 /** Two layers of width 32 over 64 tokens; equal seeds give equal weights. */
-export function tinyModel(seed = 1): BaseModel {
+export function tinyModel(seed = 1, heads = { num_attention_heads: 4, num_key_value_heads: 2 }): BaseModel {
   const config = llama.parseConfig({
     model_type: 'llama',
     hidden_size: 32,
     intermediate_size: 64,
     num_hidden_layers: 2,
-    num_attention_heads: 4,
-    num_key_value_heads: 2,
+    ...heads,
     vocab_size: 64,
     max_position_embeddings: 256,
     rms_norm_eps: 1e-5,

@@ -60,3 +60,23 @@ test('features do not depend on what was computed before: a run that starts late
   await first.close();
   await late.close();
 });
+
+test('a batch of one row trains with one key/value head, in float32 and with 4-bit weights', async () => {
+  const single = tinyModel(1, { num_attention_heads: 2, num_key_value_heads: 1 });
+  const own = loraLayout(single.family.weightShapes(single.config), { rank: 4, alpha: 8, targets });
+  const alone = planPacking(samples, 16);
+  expect(alone.layout).toMatchObject({ rows: 1, prefix: expect.any(Number) });
+  expect(alone.layout.prefix).toBeGreaterThan(0);
+  const start = initialTheta(own, 2).map((value) => value + 0.1 * random.normal());
+  const gradients: Float32Array[] = [];
+  for (const kind of ['float32', 'int4'] as const) {
+    const options = { base: single, lora: own, precision: { kind }, weighting: 'token', seed: 4, runtime: {} } as const;
+    const trainer = await openTrainer(alone, alone, options);
+    gradients.push((await trainer.step(start, 0)).gradient.slice());
+    await trainer.close();
+  }
+  const dot = (a: Float32Array, b: Float32Array) => a.reduce((sum, value, i) => sum + value * b[i], 0);
+  const [exact, coarse] = gradients;
+  expect(dot(exact, exact)).toBeGreaterThan(0);
+  expect(dot(exact, coarse) / Math.sqrt(dot(exact, exact) * dot(coarse, coarse))).toBeGreaterThan(0.9);
+});
