@@ -1,5 +1,5 @@
 // Our side of bench/train.ts, in a process of its own: LoRA steps on SmolLM2-135M. Prints one line of JSON.
-//   tsx bench/train/ours.ts int8|float32|int8-recomputeN BATCH LENGTH STEPS THREADS
+//   tsx bench/train/ours.ts int8|int4|float32|int8-recomputeN (int4-recomputeN) BATCH LENGTH STEPS THREADS
 import { Random } from '../../src/base/random.ts';
 import { resolveModel } from '../../src/catalog/resolve.ts';
 import { openCheckpoint } from '../../src/formats/checkpoint.ts';
@@ -27,7 +27,9 @@ const trainer = await openTrainer(packing, planPacking(samples.slice(0, batch), 
   base: { family, config, weights: student.weights },
   lora,
   recompute: Number(kind.match(/recompute(\d+)$/)?.[1] ?? 0),
-  precision: kind.startsWith('int8') ? await int8Precision({ threads }) : { kind: 'float32' },
+  precision: kind.startsWith('int8')
+    ? await int8Precision({ threads })
+    : { kind: kind.startsWith('int4') ? 'int4' : 'float32' },
   weighting: 'token',
   seed: 1,
   runtime: { threads },

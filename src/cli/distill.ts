@@ -54,7 +54,7 @@ export function distillOptions(command: Command): Command {
     .addOption(
       new Option(
         '--precision <kind>',
-        'of the frozen weights: int8 is the fastest, int4 (QLoRA) takes the least memory',
+        'of the frozen weights: int8 is the fastest; int4 (QLoRA) saves memory together with --memory only',
       ).choices(['int8', 'int4', 'float32']),
     )
     .option('--max-epochs <n>', 'most passes over the training conversations', numberOption(0))

@@ -61,11 +61,20 @@ export function estimate(shape: Shape): Need {
   // one that is computed again keeps its input; while its gradient is computed all of it is there, and what that needs
   const again = recompute * 4 * config.hiddenSize * tokens(train) + (recompute > 0 ? 1.5 * layer : 0);
   const kept = (config.layers - recompute) * layer + again;
+  // measured: ONNX Runtime holds the float32 matrices of 4-bit weights, but for layers that are computed again
+  const dequantised = precision === 'int4' ? (16 * projections * (config.layers - recompute)) / config.layers : 0;
   const logits = 4 * LOGIT_COPIES * answers * config.vocabularySize;
   const validating = 8 * (8 * config.hiddenSize * tokens(validation) + 2 * headsOf(config) * scores(validation));
   return {
     memory:
-      RUNTIME_BYTES + constants + validationConstants + kept + logits + validating + (4 * 4 + stateBytes) * lora.size,
+      RUNTIME_BYTES +
+      dequantised +
+      constants +
+      validationConstants +
+      kept +
+      logits +
+      validating +
+      (4 * 4 + stateBytes) * lora.size,
     disk: constants + validationConstants + 3 * (8 + stateBytes) * lora.size,
   };
 }
