@@ -145,10 +145,15 @@ const ADAPTERS_ONLY = [
   'ffnDensity',
 ] as const;
 
+/** The option that fills a field. */
+function flagOf(field: string): string {
+  return `--${field.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+}
+
 function refuseWhatFullIgnores(choices: DistillChoices): void {
   const idle = ADAPTERS_ONLY.find((name) => choices[name] !== undefined);
   if (!choices.full || !idle) return;
-  const field = `--${idle.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+  const field = flagOf(idle);
   throw new CupelError('--full trains every weight in float32, without adapters', {
     place: { field },
     remedy: `leave out ${field} or --full`,
@@ -182,10 +187,10 @@ function chosen(choices: DistillChoices, student: Student): DistillOptions {
 const ALL_CHANNELS = ['selectTokens', 'layersPerStep', 'firstLayer'] as const;
 
 function togetherWith(option: string, other: string): CupelError {
-  const field = `--${other.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+  const field = flagOf(other);
   return new CupelError(`${option} and ${field} do not go together`, {
     place: { field },
-    remedy: `leave out one of them`,
+    remedy: 'leave out one of them',
     exitCode: 2,
   });
 }

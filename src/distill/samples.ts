@@ -16,7 +16,7 @@ export interface Material {
   tooLong: number[];
 }
 
-/** Where there is no calibration split, every tenth training conversation validates. */
+/** Where there is no calibration split, every tenth sample validates. */
 const HELD_OUT = 10;
 
 /** @throws CupelError when the student has no chat template, or no conversation is short enough */
@@ -50,7 +50,7 @@ export async function readMaterial(
   return { ...parts, validation: parts.validation.slice(0, options.validationRows), tooLong };
 }
 
-function withoutCalibration(samples: readonly Sample[]): { train: Sample[]; validation: Sample[] } {
+export function withoutCalibration(samples: readonly Sample[]): { train: Sample[]; validation: Sample[] } {
   const validates = (i: number) =>
     i % HELD_OUT === HELD_OUT - 1 || (samples.length < HELD_OUT && i === samples.length - 1);
   return {

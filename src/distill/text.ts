@@ -4,10 +4,7 @@ import { CupelError } from '../base/errors.ts';
 import type { Checkpoint } from '../formats/checkpoint.ts';
 import type { Sample } from '../train/sample.ts';
 import type { DistillOptions } from './options.ts';
-import type { Material } from './samples.ts';
-
-/** Every tenth piece validates. */
-const HELD_OUT = 10;
+import { type Material, withoutCalibration } from './samples.ts';
 
 /**
  * The file, cut into pieces of `maxTokens` tokens.
@@ -30,10 +27,6 @@ export function readText(
       remedy: `give a longer text, or lower --max-length (now ${maxTokens})`,
     });
   }
-  const validates = (i: number) => i % HELD_OUT === Math.min(HELD_OUT, samples.length) - 1;
-  return {
-    train: samples.filter((_, i) => !validates(i)),
-    validation: samples.filter((_, i) => validates(i)).slice(0, validationRows),
-    tooLong: [],
-  };
+  const { train, validation } = withoutCalibration(samples);
+  return { train, validation: validation.slice(0, validationRows), tooLong: [] };
 }

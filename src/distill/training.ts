@@ -337,14 +337,20 @@ function writeNarrow(
 }
 
 function writeFolder(folder: string, model: Checkpoint, source: WeightSource): void {
+  // a large tensor is asked for in several pieces, one after the other
+  let last: { name: string; values: Float32Array } = { name: '', values: new Float32Array() };
+  const read = (name: string) => {
+    if (last.name !== name) last = { name, values: source.read(name) };
+    return last.values;
+  };
   const readRows = (name: string, from: number, count: number) => {
     const columns = source
       .shape(name)
       .slice(1)
       .reduce((a, b) => a * b, 1);
-    return source.read(name).subarray(from * columns, (from + count) * columns);
+    return read(name).subarray(from * columns, (from + count) * columns);
   };
-  writeHuggingFaceFolder(folder, model, { weights: { ...source, readRows, close: () => {} }, dtype: 'F32' });
+  writeHuggingFaceFolder(folder, model, { weights: { ...source, read, readRows, close: () => {} }, dtype: 'F32' });
 }
 
 function lossLine({ validation, ...record }: LossRecord) {

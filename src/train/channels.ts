@@ -67,7 +67,7 @@ export function narrowModel(base: BaseModel, channels: Channels, mask: Mask): Ba
   return { family: base.family, config, weights: narrowWeights(weights, channels, mask) };
 }
 
-export function narrowWeights<W extends WeightSource>(weights: W, channels: Channels, mask: Mask): WeightSource {
+function narrowWeights(weights: WeightSource, channels: Channels, mask: Mask): WeightSource {
   const { size, kept } = channels;
   const shape = (name: string): readonly number[] => {
     const whole = weights.shape(name);

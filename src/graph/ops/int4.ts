@@ -1,4 +1,4 @@
-// Products with 4-bit weights: a matrix is made float32 where it is used, and let go again (QLoRA: Dettmers et al., 2023).
+// Products with 4-bit weights: a matrix is made float32 in each pass that uses it (QLoRA: Dettmers et al., 2023).
 import { require } from '../dims.ts';
 import type { OpRecord } from '../op.ts';
 import type { Doubles } from '../tensor.ts';
