@@ -70,13 +70,10 @@ async function generate(random: Random, cancels: boolean): Promise<void> {
   count(`answered ${response.status}`);
 }
 
-const post = (body: string, signal?: AbortSignal) =>
-  fetch(`${server.url}/v1/completions`, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json' },
-    body,
-    signal,
-  });
+function post(body: string, signal?: AbortSignal): Promise<Response> {
+  const headers = { 'content-type': 'application/json' };
+  return fetch(`${server.url}/v1/completions`, { method: 'POST', headers, body, signal });
+}
 
 /** What /healthz says once nothing runs; throws when a slot stays taken. */
 async function settled(): Promise<unknown> {
