@@ -21,6 +21,8 @@ export interface Exported {
   rows: number;
   /** Recordings that are no conversations (embeddings and the like). */
   leftOut: number;
+  /** Rows whose upstream did not say how many tokens they took: no ledger can price them. */
+  withoutUsage: number;
 }
 
 export function register(program: Command): void {
@@ -35,15 +37,18 @@ export function register(program: Command): void {
     const done = await withRecordings(choices.workspace, (recordings) => runExport(recordings, choices));
     print(choices.json ?? false, done, () => {
       const rest = done.leftOut > 0 ? `, ${done.leftOut} left out that are no conversations` : '';
-      return `${done.rows} exchanges written to ${done.file}${rest}`;
+      const unpriced = done.withoutUsage > 0 ? `, ${done.withoutUsage} without usage, which no ledger can price` : '';
+      return `${done.rows} exchanges written to ${done.file}${rest}${unpriced}`;
     });
   });
 }
 
 /** @throws CupelError (exit code 2) when no recording is meant */
 export async function runExport(recordings: Pick<Recordings, 'page'>, choices: ExportChoices): Promise<Exported> {
-  const done: Exported = { file: resolve(choices.output), rows: 0, leftOut: 0 };
-  const rows = choices.raw ? rawRows(recordings, filterOf(choices)) : chatRows(recordings, filterOf(choices), done);
+  const done: Exported = { file: resolve(choices.output), rows: 0, leftOut: 0, withoutUsage: 0 };
+  const rows = choices.raw
+    ? rawRows(recordings, filterOf(choices), done)
+    : chatRows(recordings, filterOf(choices), done);
   const first = await rows.next();
   if (first.done) {
     throw new CupelError('no recorded conversation is meant', {
@@ -61,8 +66,15 @@ async function* after(first: Json, rest: AsyncGenerator<Json>): AsyncGenerator<J
   yield* rest;
 }
 
-async function* rawRows(recordings: Pick<Recordings, 'page'>, filter: ExchangeFilter): AsyncGenerator<Json> {
-  for await (const row of allExchanges(recordings, filter)) yield { ...row };
+async function* rawRows(
+  recordings: Pick<Recordings, 'page'>,
+  filter: ExchangeFilter,
+  done: Exported,
+): AsyncGenerator<Json> {
+  for await (const row of allExchanges(recordings, filter)) {
+    if (row.prompt_tokens === null) done.withoutUsage++;
+    yield { ...row };
+  }
 }
 
 async function* chatRows(
@@ -72,7 +84,11 @@ async function* chatRows(
 ): AsyncGenerator<Json> {
   for await (const row of allExchanges(recordings, { ...filter, complete: true })) {
     const converted = recording({ ...row });
-    if (converted && 'rows' in converted) yield* converted.rows;
-    else done.leftOut++;
+    if (!converted || !('rows' in converted)) {
+      done.leftOut++;
+      continue;
+    }
+    if (row.prompt_tokens === null) done.withoutUsage++;
+    yield* converted.rows;
   }
 }

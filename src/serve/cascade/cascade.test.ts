@@ -115,6 +115,14 @@ test('an unsure one hands over; the answer is recorded, and metrics and status t
   });
 });
 
+test('an answer of the teacher that is no JSON where JSON was asked for is passed on, and teaches nothing', async () => {
+  await start(-5);
+  const response = await post({ guided_choice: undefined, response_format: { type: 'json_object' } });
+  expect(who(response)).toEqual(['teacher', 'unsure']);
+  expect(asked).toHaveLength(1);
+  expect(recorded).toEqual([]);
+});
+
 test('both stream', async () => {
   await start(-5);
   const texts = async (response: Response) =>

@@ -2,7 +2,7 @@
 import { createHash } from 'node:crypto';
 import { Counter, Gauge, type Registry } from 'prom-client';
 import { canonicalJson } from '../../base/hash.ts';
-import { type Calibration, confidenceOf, signalsOf } from '../../chat/confidence.ts';
+import { type Calibration, confidenceOf, isJson, signalsOf } from '../../chat/confidence.ts';
 import type { GenerateResult } from '../engine/protocol.ts';
 import { HourlyBudget } from './budget.ts';
 import { askTeacher, type TeacherAnswer, type TeacherSettings, type TeacherUsage } from './teacher.ts';
@@ -82,7 +82,7 @@ export class Cascade {
       : 0;
   }
 
-  /** Asks the teacher, pays and records. @throws TeacherAway */
+  /** Asks the teacher, pays, and records what may be learned from: whole answers. @throws TeacherAway */
   async ask(body: { messages: readonly object[] }, signal: AbortSignal): Promise<TeacherAnswer> {
     const { teacher, usdOf, record } = this.settings;
     const answer = await askTeacher(teacher, body, signal);
@@ -90,7 +90,8 @@ export class Cascade {
     if (usage) this.#budget.spend(usdOf(usage));
     const messages = [...body.messages, choices[0].message];
     const tools = (body as { tools?: unknown }).tools;
-    record?.({ model: teacher.model, messages, ...(tools ? { tools } : {}), ...(usage && { usage }) });
+    if (teaches(body, choices[0]))
+      record?.({ model: teacher.model, messages, ...(tools ? { tools } : {}), ...(usage && { usage }) });
     return answer;
   }
 
@@ -131,6 +132,13 @@ export class Cascade {
 /** The same caller is always on the same side. */
 function inShare(caller: string, share: number): boolean {
   return createHash('sha256').update(`canary ${caller}`).digest().readUInt32LE(0) / 2 ** 32 < share;
+}
+
+/** False for an answer that was cut off or filtered, or that is no JSON where JSON was asked for. */
+function teaches(asked: object, { message, finish_reason }: TeacherAnswer['choices'][number]): boolean {
+  if (finish_reason === 'tool_calls') return true;
+  const format = (asked as { response_format?: { type?: string } }).response_format?.type ?? 'text';
+  return finish_reason === 'stop' && (format === 'text' || isJson(message.content ?? ''));
 }
 
 /** JSON counts by its content, text by its words. */
