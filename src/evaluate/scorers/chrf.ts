@@ -3,6 +3,9 @@ import type { Scorer } from './scorer.ts';
 
 const ORDER = 6;
 const BETA = 2;
+/** White space for Python but not for JavaScript. */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: they are meant
+const PYTHON_SPACE = /[\x1c-\x1f\x85]/;
 
 export const chrf: Scorer = {
   description: 'chrF: F2 of character n-grams up to six',
@@ -32,8 +35,9 @@ export function chrfScore(prediction: string, expected: string): number {
   return ((1 + BETA ** 2) * p * r) / (BETA ** 2 * p + r);
 }
 
+/** Without what Python, and so sacreBLEU, takes for white space. */
 function characters(text: string): string[] {
-  return [...text.replace(/\s+/g, '')];
+  return [...text].filter((one) => one === '\ufeff' || (one.trim() !== '' && !PYTHON_SPACE.test(one)));
 }
 
 function ngrams(text: readonly string[], n: number): Map<string, number> {

@@ -14,7 +14,7 @@ export const f1: Scorer = {
 
 /** A JSON list, or labels between commas, semicolons, Chinese list marks, line breaks or bullets. */
 function labelsOf(text: string): Set<string> {
-  const parts = fromJson(text) ?? text.split(/[,;，；、\n]|(?:^|\s)[-*•]\s/);
+  const parts = fromJson(text) ?? text.split(/(?:^|\s)[-*•]\s|[,;，；、\n]/);
   return new Set(parts.map(normalise).filter((part) => part !== '' && part !== '[]'));
 }
 

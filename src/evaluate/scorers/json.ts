@@ -1,5 +1,5 @@
 // Scorer "json": structured answers compared field by field.
-import { z } from 'zod';
+import { Validator } from '@cfworker/json-schema';
 import { canonicalJson } from '../../base/hash.ts';
 import { normalise, type Score, type Scorer } from './scorer.ts';
 
@@ -9,19 +9,24 @@ export const json: Scorer = {
   description: 'the share of JSON fields that are right, over all fields of either answer',
   suits: (expected) => expected.filter((text) => isStructured(parseAnswer(text))).length >= 0.9 * expected.length,
   prepare: (_expected, options) => {
-    // `fromJSONSchema` knows draft 2020-12, draft 7 and draft 4
-    const schema = options.schema && z.fromJSONSchema(options.schema);
+    const schema = options.schema && new Validator(options.schema, draftOf(options.schema));
     return (prediction, expected) => {
       const wanted = parseAnswer(expected);
       if (!isStructured(wanted)) return { score: normalise(prediction) === normalise(expected) ? 1 : 0 };
       const given = parseAnswer(prediction);
       const score = compare(given, wanted);
       // what breaks the schema breaks the caller's program, however many fields are right
-      if (schema && !schema.safeParse(given).success) return { ...score, score: 0 };
+      if (schema && !(given !== undefined && schema.validate(given).valid)) return { ...score, score: 0 };
       return options.requireAllFields ? { ...score, score: score.score === 1 ? 1 : 0 } : score;
     };
   },
 };
+
+/** As `$schema` says; 2020-12 where it says nothing. */
+function draftOf({ $schema }: Record<string, unknown>): '4' | '7' | '2019-09' | '2020-12' {
+  const said = /draft-0([47])|draft\/(2019-09)/.exec(String($schema));
+  return (said?.[1] ?? said?.[2] ?? '2020-12') as ReturnType<typeof draftOf>;
+}
 
 /** The JSON value in an answer: the whole text, or the first object or array in it (after a code fence, in a tool call). */
 export function parseAnswer(text: string): unknown {

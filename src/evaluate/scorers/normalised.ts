@@ -10,12 +10,14 @@ export const normalised: Scorer = {
 
 /** SQuAD's normalisation (Rajpurkar et al. 2016), and for Chinese CMRC's: no punctuation, no spaces between characters. */
 export function bare(text: string): string {
-  return text
-    .normalize('NFKC')
-    .toLowerCase()
-    .replace(/[\p{P}\p{S}]/gu, '')
-    .replace(/\b(?:a|an|the)\b/g, ' ')
+  const plain = text.normalize('NFKC').toLowerCase();
+  const words = plain
+    // punctuation, and the symbols of ASCII; other symbols (emoji, €) carry meaning
+    .replace(/[\p{P}$+<=>^`|~]/gu, '')
+    .replace(/(?<![\p{L}\p{M}\p{N}_])(?:a|an|the)(?![\p{L}\p{M}\p{N}_])/gu, ' ')
     .replace(/(?<=\p{Script=Han})\s+|\s+(?=\p{Script=Han})/gu, '')
     .replace(/\s+/g, ' ')
     .trim();
+  // an answer that is nothing but articles and punctuation stays what it is: the option "A" is not "the"
+  return words || plain.trim();
 }

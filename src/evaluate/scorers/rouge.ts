@@ -16,9 +16,9 @@ export function rougeLScore(prediction: string, expected: string): number {
   return common === 0 ? 0 : (2 * precision * recall) / (precision + recall);
 }
 
-/** As rouge_score splits English (lower case, letters and digits of ASCII); a character of other scripts is a token. */
+/** As rouge_score splits Latin script (lower case, letters and digits of ASCII); a character of other scripts is a token. */
 function tokens(text: string): string[] {
-  return text.toLowerCase().match(/[a-z0-9]+|[^\P{L}\p{ASCII}]/gu) ?? [];
+  return text.toLowerCase().match(/[a-z0-9]+|(?!\p{Script=Latin})[^\P{L}\p{ASCII}]/gu) ?? [];
 }
 
 function longestCommon(a: readonly string[], b: readonly string[]): number {

@@ -38,12 +38,17 @@ test('normalised: articles, punctuation and spacing do not count, in English and
   expect(score('normalised', '订单 已发货。', '订单已发货')).toBe(1);
   expect(score('normalised', 'ＡＢ１２', 'ab12')).toBe(1);
   expect(score('normalised', 'another order', 'other order')).toBe(0);
+  // a letter with an accent is a letter: its neighbour is no article
+  expect(score('normalised', 'España', 'Españ')).toBe(0);
+  expect(score('normalised', '👍', '👎')).toBe(0);
+  expect(score('normalised', 'A', 'the')).toBe(0);
 });
 
 test('f1 over labels, however they are listed', () => {
   expect(score('f1', 'refund, late', 'late; refund')).toBe(1);
   expect(score('f1', '["refund"]', 'refund、late')).toBeCloseTo(2 / 3, 12);
   expect(score('f1', '- a\n- b\n- c', 'a，d')).toBeCloseTo(2 / 5, 12);
+  expect(score('f1', '- a\n- b', 'b, a')).toBe(1);
   expect(score('f1', '[]', '')).toBe(1);
   expect(score('f1', 'a', '')).toBe(0);
 });
@@ -52,6 +57,9 @@ test('numbers with a tolerance', () => {
   expect(lastNumber('from 3 to −1,234.50 USD')).toBe(-1234.5);
   expect(lastNumber('１２％ of it')).toBe(12);
   expect(lastNumber('none')).toBeUndefined();
+  expect(lastNumber('about -.5')).toBe(-0.5);
+  expect(score('numeric', '1.05', '1', { tolerance: { absolute: 0, relative: 0.05 } })).toBe(1);
+  expect(score('numeric', '1.0501', '1', { tolerance: { absolute: 0, relative: 0.05 } })).toBe(0);
   expect(score('numeric', 'so it is 99.', '100')).toBe(0);
   expect(score('numeric', 'so it is 99.', '100', { tolerance: { absolute: 0, relative: 0.02 } })).toBe(1);
   expect(score('numeric', 'no idea', '100', { tolerance: { absolute: 1e9, relative: 0 } })).toBe(0);
@@ -67,13 +75,19 @@ test('JSON that breaks the schema scores nothing', () => {
   expect(score('json', '{"a": 1}', '{"a": 1}', { schema })).toBe(1);
   expect(score('json', '{"a": 1, "b": 2}', '{"a": 1}', { schema })).toBe(0);
   expect(score('json', '{"a": 1, "b": 2}', '{"a": 1}')).toBe(0.5);
+  // what is required need not be described, and a schema need not say "object"
+  expect(score('json', '{"a": 1}', '{"a": 1}', { schema: { type: 'object', required: ['a', 'b'] } })).toBe(0);
+  expect(score('json', '{"a": 1}', '{"a": 1}', { schema: { properties: { a: { type: 'string' } } } })).toBe(0);
+  const draft7 = { $schema: 'http://json-schema.org/draft-07/schema#', items: [{ const: 1 }], additionalItems: false };
+  expect(score('json', '[1]', '[1]', { schema: draft7 })).toBe(1);
+  expect(score('json', '[1, 2]', '[1, 2]', { schema: draft7 })).toBe(0);
 });
 
 describe('patterns', () => {
   const texts = ['', 'a', 'ab', 'aab', 'abc 12', 'xyz\nabc', '订单42', 'a-b]', 'foo.bar', '(1)', 'aaaa'];
   const patterns = [
     'a', '^a', 'b$', 'a*b', '^a+b?$', 'a|xyz', '(?:ab|a)c', '(ab)+', '[a-c]{2,3}', '[^a-z]', '\\d+', '^\\w+$', '\\s', '.', '^$',
-    '订单\\d{2}', 'a{2}', 'a{3,}', '^(a|aa)+$', '\\.', '\\(\\d\\)', '[a\\]-]+', '[]x]', '(|a)b', 'x*?a', '^(?:[a-z]+\\s)*\\d+$',
+    '订单\\d{2}', 'a{2}', 'a{3,}', '^(a|aa)+$', '\\.', '\\(\\d\\)', '[a\\]-]+', '[]x]', '(|a)b', 'x*?a', '^(?:[a-z]+\\s)*\\d+$', '\\bfoo\\b', '\\Bb', '\\b$',
   ]; // biome-ignore format: one list
 
   test.each(patterns)('%s matches what JavaScript matches', (pattern) => {
@@ -89,8 +103,16 @@ describe('patterns', () => {
     expect(score('regex', ' Order WX-12345 ', '^Order WX-\\d{5}$')).toBe(1);
   });
 
+  test('in any case', () => {
+    const pattern = new SafePattern('(?i)^order [a-c]\\d$');
+    expect(['ORDER B7', 'order c1', 'Order D1'].map((text) => pattern.test(text))).toEqual([true, true, false]);
+  });
+
   test.each(['(?=a)', '(?<n>a)', '\\1', 'a{2000}', '(a', '[a', 'a)', '*a', 'a\\', '((a{900}){900})', '[z-a]'])(
     '%s is refused',
     (pattern) => expect(() => new SafePattern(pattern)).toThrow(/safe to run/),
   );
+
+  test('groups nested without end are refused', () =>
+    expect(() => new SafePattern(`${'('.repeat(1e5)}a${')'.repeat(1e5)}`)).toThrow(/nested too deeply/));
 });
