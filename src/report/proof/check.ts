@@ -21,7 +21,7 @@ export interface Checked {
 }
 
 /** @throws CupelError when the file is no proof at all */
-export function readProof(file: string): SignedProof {
+function readProof(file: string): { signed: SignedProof; ambiguous: boolean } {
   if (!existsSync(file)) {
     throw new CupelError('there is no proof', {
       place: { file },
@@ -30,7 +30,11 @@ export function readProof(file: string): SignedProof {
     });
   }
   try {
-    return SignedProof.parse(JSON.parse(readFileSync(file, 'utf8')));
+    const text = readFileSync(file, 'utf8');
+    const signed: unknown = JSON.parse(text);
+    SignedProof.parse(signed);
+    // what was parsed has lost members that are not known: the signature is over all that stands there
+    return { signed: signed as SignedProof, ambiguous: namesIn(text) !== membersOf(signed) };
   } catch (cause) {
     throw new CupelError('not a proof that this version can read', {
       place: { file },
@@ -41,17 +45,29 @@ export function readProof(file: string): SignedProof {
   }
 }
 
+/** Names of members in a JSON text, those included that a parser drops because a later one has the same name. */
+function namesIn(json: string): number {
+  return json.match(/"(?:[^"\\]|\\.)*"(?:\s*:)?/g)?.filter((token) => token.endsWith(':')).length ?? 0;
+}
+
+function membersOf(value: unknown): number {
+  if (value === null || typeof value !== 'object') return 0;
+  const inner = Object.values(value).reduce<number>((sum, one) => sum + membersOf(one), 0);
+  return Array.isArray(value) ? inner : inner + Object.keys(value).length;
+}
+
 /** @param options.model the model file; without it the one beside the proof */
 export async function checkProof(
   file: string,
   options: { trusted: readonly string[]; model?: string },
 ): Promise<Checked> {
-  const signed = readProof(file);
+  const { signed, ambiguous } = readProof(file);
   const { proof, signature } = signed;
   const model = options.model ?? modelBeside(file, proof);
   const trusted = options.trusted.includes(signature.publicKey);
   const problems = [
     !signatureHolds(signed) && 'the signature does not hold: the proof was changed after it was signed',
+    ambiguous && 'a name stands in it twice: what a reader sees need not be what was signed',
     await modelProblem(model, proof.model),
     proof.verdict !== 'proven' && `it says "not proven": ${proof.reasons.join('; ')}`,
     !trusted && `signed by ${keyId(signature.publicKey)}, a key that is not trusted here`,

@@ -99,6 +99,22 @@ describe('a proof', () => {
     }
   });
 
+  test('fails after anything is added, at any depth, or said twice', async () => {
+    const slices = [{ tag: 'note', value: 'with "quotes": and a \\ in it', n: 9, student: 1, teacher: 1 }];
+    const signed = signProof(proofOf({ slices }), signingKey(keys));
+    const file = write(signed);
+    expect((await check(file)).valid).toBe(true);
+    const text = readFileSync(file, 'utf8');
+    writeFileSync(file, text.replace('"lower95":', '"lower95_as_signed": 1, "lower95":'));
+    expect((await check(file)).problems.join()).toMatch(/signature does not hold/);
+    writeFileSync(file, text.replace('"verdict":', '"verdict": "not proven", "verdict":'));
+    expect((await check(file)).problems.join()).toMatch(/stands in it twice/);
+    for (const extra of ['"proof":', '"algorithm":']) {
+      writeFileSync(file, text.replace(extra, `"note": "trust me", ${extra}`));
+      await expect(check(file)).rejects.toThrow(/not a proof/);
+    }
+  });
+
   test('that says "not proven" is never valid', async () => {
     const file = write(signProof(proofOf({ verdict: 'not proven', reasons: ['too dear'] }), signingKey(keys)));
     expect(await check(file)).toMatchObject({ valid: false, problems: ['it says "not proven": too dear'] });

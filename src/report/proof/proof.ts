@@ -46,9 +46,9 @@ export const Proof = z.looseObject({
 });
 export type Proof = z.infer<typeof Proof>;
 
-export const SignedProof = z.object({
+export const SignedProof = z.strictObject({
   proof: Proof,
-  signature: z.object({
+  signature: z.strictObject({
     algorithm: z.literal('ed25519'),
     /** SPKI, base64. */
     publicKey: z.string(),
