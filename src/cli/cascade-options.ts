@@ -5,14 +5,14 @@ import { type Command, Option } from 'commander';
 import { parseDuration } from '../base/duration.ts';
 import { CupelError } from '../base/errors.ts';
 import { sha256File } from '../base/hash.ts';
-import { readCascade } from '../chat/confidence.ts';
+import { type CascadeFile, cascadeFileOf, readCascade } from '../chat/confidence.ts';
 import { RatioSequence } from '../evaluate/statistics/sequence.ts';
 import { loadRedactionKey } from '../record/redact/key.ts';
 import { Redactor } from '../record/redact/redactor.ts';
 import { parseTeacherPrice, priceOf } from '../report/prices.ts';
 import type { CascadeMode, CascadeSettings } from '../serve/cascade/cascade.ts';
 import type { TeacherUsage } from '../serve/cascade/teacher.ts';
-import { numberOption } from './numbers.ts';
+import { integerOption, numberOption } from './numbers.ts';
 
 export interface CascadeChoices {
   teacher?: string;
@@ -22,6 +22,7 @@ export interface CascadeChoices {
   teacherBudget?: number;
   teacherPrice?: string;
   threshold?: number;
+  agreement?: number;
   mode: CascadeMode;
   share: number;
   recordTo: string;
@@ -39,6 +40,11 @@ export function cascadeOptions(command: Command): Command {
       '--threshold <p>',
       'confidence from which the student answers, instead of the calibrated one',
       numberOption(0, 1),
+    )
+    .option(
+      '--agreement <n>',
+      'also draw n further answers and see how many say the same: n answers more for each request; needs `evaluate --cascade --agreement n`',
+      integerOption(1, 16),
     )
     .addOption(
       new Option(
@@ -62,6 +68,7 @@ export async function cascadeSettings(
 ): Promise<{ settings: CascadeSettings; checked: boolean }> {
   const { teacherModel, mode, share, teacherBudget, threshold } = choices;
   const file = readCascade(model, await sha256File(model));
+  const fitted = choices.agreement ? withAgreement(file, choices.agreement, cascadeFileOf(model)) : file;
   const sequence = new RatioSequence();
   const settings: CascadeSettings = {
     mode,
@@ -71,15 +78,27 @@ export async function cascadeSettings(
       apiKey: process.env[choices.teacherKeyEnv] || undefined,
       timeoutMs: 1000 * parseDuration(choices.teacherTimeout, '--teacher-timeout'),
     },
-    calibration: file.calibration,
-    threshold: threshold ?? file.threshold,
+    calibration: fitted.calibration,
+    agreement: choices.agreement,
+    threshold: threshold ?? fitted.threshold,
     share: share / 100,
     usdPerHour: teacherBudget,
     usdOf: usdOf(teacherModel, choices.teacherPrice),
     record: recorder(resolve(choices.recordTo)),
     paired: { add: (student, teacher) => sequence.add(student, teacher), bounds: () => sequence.bounds() },
   };
-  return { settings, checked: mode === 'cascade' && threshold === undefined && file.test.lower95 >= 0.95 };
+  return { settings, checked: mode === 'cascade' && threshold === undefined && fitted.test.lower95 >= 0.95 };
+}
+
+/** @throws CupelError when the model was not evaluated with so many further answers */
+function withAgreement({ agreement }: CascadeFile, samples: number, file: string) {
+  if (agreement?.samples === samples) return agreement;
+  const known = agreement ? `with ${agreement.samples} further answers, not ${samples}` : 'without further answers';
+  throw new CupelError(`the confidence of this model was fitted ${known}`, {
+    place: { file, field: '--agreement' },
+    remedy: `fit it: cupel evaluate MODEL DATASET --cascade --agreement ${samples}`,
+    exitCode: 2,
+  });
 }
 
 function checkedUrl(url: string): string {

@@ -2,25 +2,43 @@
 import type { Artifact } from '../artifacts/store.ts';
 import { sha256File } from '../base/hash.ts';
 import { writeCascade } from '../chat/confidence.ts';
-import type { CascadeFacts } from '../evaluate/cascade/cascade.ts';
+import type { CascadeFacts, FittedCascade } from '../evaluate/cascade/cascade.ts';
 import type { CascadePoint } from '../evaluate/cascade/operating.ts';
 import { costsPer1k } from '../report/plane.ts';
 import { percent } from '../report/verdict.ts';
 import { formatTable } from './table.ts';
 
 /** Writes MODEL.gguf.cascade.json. */
-export async function keepCascade(model: string, { calibration, point }: CascadeFacts): Promise<void> {
-  const { threshold, local, ratio, lower95, n } = point;
+export async function keepCascade(model: string, { agreement, ...facts }: CascadeFacts): Promise<void> {
   const sha256 = await sha256File(model);
-  writeCascade(model, { format: 1, model: sha256, calibration, threshold, test: { local, ratio, lower95, n } });
+  const more = agreement && { agreement: { samples: agreement.samples, ...kept(agreement) } };
+  writeCascade(model, { format: 1, model: sha256, ...kept(facts), ...more });
+}
+
+function kept({ calibration, point: { threshold, local, ratio, lower95, n } }: FittedCascade) {
+  return { calibration, threshold, test: { local, ratio, lower95, n } };
 }
 
 /** Quality against the share answered locally and money, and the operating point. */
-export function describeCascade(
-  evaluated: Artifact,
-  { point, curve, calibrated, brier, reason }: CascadeFacts,
+export function describeCascade(evaluated: Artifact, facts: CascadeFacts): string {
+  const cost = costsPer1k(evaluated);
+  const { agreement } = facts;
+  const plain = describeFitted(facts, 'operating point', cost);
+  if (!agreement) return plain;
+  const { samples, extraTime } = agreement;
+  const drawn = describeFitted(agreement, `with ${samples} further answers`, {
+    ...cost,
+    student: cost.student * (1 + extraTime),
+  });
+  const time = `drawing ${samples} further answers for each request takes ${extraTime.toFixed(1)} times the time of the answer itself`;
+  return `${plain}\n${drawn}\n${time}; serve so with --agreement ${samples}`;
+}
+
+function describeFitted(
+  { point, curve, calibrated, brier, reason }: FittedCascade,
+  title: string,
+  { student, teacher }: { student: number; teacher: number },
 ): string {
-  const { student, teacher } = costsPer1k(evaluated);
   const line = (name: string, { threshold, local, quality, ratio, lower95 }: CascadePoint) => [
     name,
     threshold === null ? 'never' : threshold.toFixed(3),
@@ -34,7 +52,7 @@ export function describeCascade(
     formatTable([
       ['cascade', 'student from confidence', 'answered locally', 'quality', 'ratio', 'at least (95%)', 'per 1,000'],
       ...curve.map((each) => line('', each)),
-      line('operating point', point),
+      line(title, point),
     ]),
     `the operating point comes from ${calibrated} calibration items; the figures are of ${point.n} test items; Brier score ${brier.toFixed(3)}`,
     ...(reason ? [`note: the student answers nothing: ${reason}`] : []),

@@ -1,8 +1,16 @@
 // `cupel evaluate`: the very GGUF file that will be served answers the held-out items.
+import { readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import type { Command } from 'commander';
+import { type Command, InvalidArgumentError } from 'commander';
 import { openArtifact } from '../artifacts/store.ts';
-import { EVALUATE_DEFAULTS, EVALUATE_VERSION, type EvaluateFacts, evaluate } from '../evaluate/evaluate.ts';
+import { CupelError } from '../base/errors.ts';
+import {
+  EVALUATE_DEFAULTS,
+  EVALUATE_VERSION,
+  type EvaluateFacts,
+  type EvaluateOptions,
+  evaluate,
+} from '../evaluate/evaluate.ts';
 import { openCompleter } from '../serve/completer.ts';
 import { describeCascade, keepCascade } from './cascade.ts';
 import { type JudgeChoices, judgeOptions, openJudge } from './judge.ts';
@@ -16,7 +24,11 @@ interface ScoringChoices {
   scorer: string;
   maxTokens: number;
   requireAllFields?: boolean;
+  schema?: string;
+  tolerance?: EvaluateOptions['tolerance'];
+  cluster?: string;
   cascade?: boolean;
+  agreement?: number;
   labelSet?: boolean;
 }
 
@@ -31,7 +43,19 @@ export function evaluateOptions(command: Command): Command {
     )
     .option('--max-tokens <n>', 'longest answer; 0 takes twice the longest training answer', integerOption(0), 0)
     .option('--require-all-fields', 'JSON: an answer counts only if all of its fields are right')
+    .option('--schema <file>', 'JSON: schema that an answer must keep to, or it scores nothing')
+    .option(
+      '--tolerance <n>',
+      'numeric: how far an answer may be off, e.g. 0.01, or 2% of the right one',
+      toleranceOption,
+    )
+    .option('--cluster <tag>', 'rows with the same value of this tag are of one source, and resampled as a whole')
     .option('--cascade', 'fit when to hand over to the teacher, for `cupel serve --teacher`')
+    .option(
+      '--agreement <n>',
+      'as --cascade, and also fit a confidence to how many of n further answers say the same, which costs about n answers more a request',
+      integerOption(1, 16),
+    )
     .option(
       '--label-set',
       'hold the student to the answers that the training rows know (serve the same with `labels`)',
@@ -50,7 +74,11 @@ export async function runEvaluate(
     scorer: choices.scorer,
     maxTokens: choices.maxTokens,
     requireAllFields: choices.requireAllFields ?? false,
-    ...(choices.cascade && { cascade: true }),
+    ...(choices.schema && { schema: readSchema(resolve(choices.schema)) }),
+    ...(choices.tolerance && { tolerance: choices.tolerance }),
+    ...(choices.cluster && { clusterTag: choices.cluster }),
+    ...((choices.cascade || choices.agreement) && { cascade: true }),
+    ...(choices.agreement && { agreement: choices.agreement }),
     labelSet: choices.labelSet ?? false,
   };
   const judge = options.scorer === 'judge' ? await openJudge(session.workspace, choices) : undefined;
@@ -84,6 +112,30 @@ export async function runEvaluate(
   const { cascade } = artifact.manifest.facts as unknown as EvaluateFacts;
   if (cascade) await keepCascade(model, cascade);
   return artifact;
+}
+
+/** `0.01`, or `2%` of the right answer. */
+function toleranceOption(text: string): EvaluateOptions['tolerance'] {
+  const found = /^(\d+(?:\.\d+)?|\.\d+)(%?)$/.exec(text.trim());
+  if (!found) throw new InvalidArgumentError('a number such as 0.01 is needed, or a share such as 2%.');
+  const value = Number(found[1]);
+  return found[2] ? { absolute: 0, relative: value / 100 } : { absolute: value, relative: 0 };
+}
+
+function readSchema(file: string): Record<string, unknown> {
+  try {
+    const schema: unknown = JSON.parse(readFileSync(file, 'utf8'));
+    if (schema !== null && typeof schema === 'object' && !Array.isArray(schema))
+      return schema as Record<string, unknown>;
+    throw new Error('it is no JSON object');
+  } catch (cause) {
+    throw new CupelError(`not a JSON schema: ${(cause as Error).message}`, {
+      place: { file, field: '--schema' },
+      remedy: 'give a file such as {"type": "object", "required": ["intent"]}',
+      exitCode: 2,
+      cause,
+    });
+  }
 }
 
 export function describeEvaluation(artifact: MadeArtifact): string {

@@ -27,6 +27,9 @@ export interface AnswerRun {
   labels?: string[];
   /** answers.jsonl; what it holds is not asked again. */
   file: string;
+  /** 0, greedy, without it. */
+  temperature?: number;
+  seed?: number;
   /** Keeps the signals of confidence with each answer. */
   withSignals?: boolean;
   progress: Progress;
@@ -94,7 +97,9 @@ async function ask(run: AnswerRun, example: Example): Promise<Answer> {
   const { messages, tools } = { messages: promptOf(example), tools: example.tools };
   try {
     const { withSignals: logprobs, labels, signal } = run;
-    const request = { messages, tools, maxTokens: run.maxTokens(example), temperature: 0, labels, logprobs, signal };
+    const { temperature = 0, seed } = run;
+    const maxTokens = run.maxTokens(example);
+    const request = { messages, tools, maxTokens, temperature, seed, labels, logprobs, signal };
     const { logprobs: known, ...answer } = await run.completer.complete(request);
     const signals = known && { signals: signalsOf(known, answer.finishReason === 'stop') };
     return { id: example.id, startedAt, ...answer, ...signals };

@@ -9,6 +9,7 @@ import type { Completer } from '../chat/completer.ts';
 import { signalsOf } from '../chat/confidence.ts';
 import { type Example, messageText, promptOf } from '../chat/messages.ts';
 import { type Answer, answerAll, busySeconds } from './answers.ts';
+import { withAgreement } from './cascade/agreement.ts';
 import { type Answered, type CascadeFacts, cascadeOf } from './cascade/cascade.ts';
 import { type Contamination, contaminationOf } from './contamination.ts';
 import { type Basis, basisOf, expectedAnswer, rightAnswer } from './expected.ts';
@@ -34,10 +35,16 @@ export interface EvaluateOptions {
   seed: number;
   /** JSON: an answer counts only if all of its fields are right. */
   requireAllFields: boolean;
+  /** JSON: schema that an answer must keep to. */
+  schema?: Record<string, unknown>;
+  /** numeric: how far an answer may be off. */
+  tolerance?: { absolute: number; relative: number };
   /** Tag whose equal values make items of one source, resampled as a whole; '' for none. */
   clusterTag: string;
   /** Also answers the calibration split, and says when to hand over to the teacher. */
   cascade?: boolean;
+  /** Further answers drawn for each item, whose agreement is one more sign of being right. */
+  agreement?: number;
   /** The student is held to the answers that the training rows know, as the server's `labels` do. */
   labelSet: boolean;
 }
@@ -147,13 +154,14 @@ export async function evaluate(run: EvaluateRun): Promise<EvaluateFacts> {
   const scorer = chooseScorer(byJudge ? 'exact' : options.scorer, right);
   const maxTokens = options.maxTokens || answerLimit(seen, run.countTokens);
   const labels = options.labelSet ? labelSetOf(seen) : undefined;
-  const answer = (examples: Example[], file: string) =>
+  const answer = (examples: Example[], file: string, drawn?: { temperature: number; seed: number }) =>
     answerAll({
+      ...drawn,
       completer: run.completer,
       examples,
       maxTokens: () => maxTokens,
       labels,
-      withSignals: options.cascade,
+      withSignals: options.cascade && !drawn,
       file: join(run.folder, file),
       progress: run.progress ?? silent,
       signal: run.signal,
@@ -164,10 +172,9 @@ export async function evaluate(run: EvaluateRun): Promise<EvaluateFacts> {
   const judged = byJudge ? await judgeItems(ruled, basis === 'reference', run.judge!, run.signal) : undefined;
   const items = judged?.items ?? ruled;
   writeFileDurably(join(run.folder, 'scores.jsonl'), toJsonl(items));
-  const pairs = items.map((item): Pair => {
-    const cluster = item.tags?.[options.clusterTag];
-    return { student: item.studentScore, teacher: item.teacherScore, ...(cluster ? { cluster } : {}) };
-  });
+  const pairs = pairsOf(items, options.clusterTag);
+  if (options.clusterTag && pairs.every((pair) => pair.cluster === undefined))
+    throw noCluster(options.clusterTag, items);
   const facts: EvaluateFacts = {
     scorer: judged ? 'judge' : scorer,
     scorerDescription: judged ? JUDGE_DESCRIPTION : scorers[scorer].description,
@@ -187,11 +194,30 @@ export async function evaluate(run: EvaluateRun): Promise<EvaluateFacts> {
   };
   if (options.cascade) {
     const asked = await answer(calibration, 'calibration-answers.jsonl');
-    const known = answeredOf(scoreItems(calibration, asked, basis, score), asked);
-    facts.cascade = cascadeOf(known, answeredOf(items, answers), options);
+    const known = scoreItems(calibration, asked, basis, score);
+    const fitted = (first: Answer[], second: Answer[]) =>
+      cascadeOf(answeredOf(known, first), answeredOf(items, second), options);
+    facts.cascade = fitted(asked, answers);
+    const { agreement: samples = 0 } = options;
+    if (samples > 0) {
+      const first = await withAgreement(asked, samples, 'calibration-samples', (file, drawn) =>
+        answer(calibration, file, drawn),
+      );
+      const second = await withAgreement(answers, samples, 'samples', (file, drawn) => answer(test, file, drawn));
+      const { extraTime } = second;
+      facts.cascade.agreement = { samples, extraTime, ...fitted(first.answers, second.answers) };
+    }
   }
   facts.notes = notesFor(facts, test, items.length);
   return facts;
+}
+
+/** Scores by item; `clusterTag`: items with the same value of this tag are of one source. */
+export function pairsOf(items: readonly ScoredItem[], clusterTag = ''): Pair[] {
+  return items.map((item) => {
+    const cluster = item.tags?.[clusterTag];
+    return { student: item.studentScore, teacher: item.teacherScore, ...(cluster ? { cluster } : {}) };
+  });
 }
 
 /** Scored items with the signals of their answers; where a completer tells none, the answer has no confidence. */
@@ -308,6 +334,15 @@ function noJudge(): CupelError {
   return new CupelError('the scorer "judge" needs somebody to ask', {
     place: { field: '--scorer' },
     remedy: 'give --judge-url and --judge-model',
+    exitCode: 2,
+  });
+}
+
+function noCluster(tag: string, items: readonly ScoredItem[]): CupelError {
+  const known = [...new Set(items.flatMap((item) => Object.keys(item.tags ?? {})))].join(', ');
+  return new CupelError(`no test row has a tag "${tag}"`, {
+    place: { field: '--cluster' },
+    remedy: known ? `the rows have: ${known}` : 'give rows tags: {"tags": {"source": "contract-17"}, …}',
     exitCode: 2,
   });
 }

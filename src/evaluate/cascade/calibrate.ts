@@ -19,9 +19,9 @@ const RIDGE = 0.01;
 export function calibrate(seen: readonly Seen[]): Calibration {
   const json = seen.length > 0 && seen.filter(({ worth }) => worth > 0).every(({ text }) => isJson(text));
   const rows = seen.map(({ signals }) => featuresOf(signals));
-  const scales = [0, 1, 2].map((i) => scaleOf(rows.map((row) => row[i])));
+  const scales = Array.from({ length: rows[0]?.length ?? 3 }, (_, i) => scaleOf(rows.map((row) => row[i])));
   const x = rows.map((row) => [1, ...row.map((value, i) => (value - scales[i].mean) / scales[i].deviation)]);
-  let w = [0, 0, 0, 0];
+  let w = [0, ...scales.map(() => 0)];
   for (let round = 0; round < ROUNDS; round++) {
     const gradient = w.map((value, i) => (i === 0 ? 0 : RIDGE * value));
     const hessian = w.map((_, i) => w.map((__, j) => (i === j ? (i === 0 ? 1e-9 : RIDGE) : 0)));

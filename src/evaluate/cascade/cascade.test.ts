@@ -53,3 +53,17 @@ test('over many calibrations the quality falls below the margin in at most one o
   // 60 trials at 5%: more than 7 failures has a probability below 1%
   expect(failures.reduce((a, b) => a + b, 0)).toBeLessThanOrEqual(7);
 });
+
+test('where only the agreement tells right from wrong, it is what the confidence follows', () => {
+  const random = new Random(7);
+  const items = (n: number): Answered[] =>
+    Array.from({ length: n }, () => {
+      const agreement = random.below(4) / 3;
+      const student = random.next() < agreement ? 1 : 0;
+      return { text: 'x', student, teacher: 1, signals: { mean: -1, least: -1, total: -1, complete: true, agreement } };
+    });
+  const { calibration, brier } = cascadeOf(items(400), items(400), OPTIONS);
+  expect(calibration.weights).toHaveLength(4);
+  expect(calibration.weights[3]).toBeGreaterThan(1);
+  expect(brier).toBeLessThan(0.2);
+});

@@ -21,7 +21,13 @@ export interface Answered extends Pair {
   text: string;
 }
 
-export interface CascadeFacts {
+export interface CascadeFacts extends FittedCascade {
+  /** The same with further answers drawn for each item, and what drawing them took beside the answers themselves. */
+  agreement?: FittedCascade & { samples: number; extraTime: number };
+}
+
+/** A confidence, its threshold, and how they do on the test split. */
+export interface FittedCascade {
   calibration: Calibration;
   /** Items the confidence and the threshold were fitted on. */
   calibrated: number;
@@ -38,7 +44,7 @@ export function cascadeOf(
   calibration: readonly Answered[],
   test: readonly Answered[],
   options: CascadeOptions,
-): CascadeFacts {
+): FittedCascade {
   const fitted = calibrate(
     calibration.map(({ signals, text, student, teacher }) => ({ signals, text, worth: worthOf(student, teacher) })),
   );

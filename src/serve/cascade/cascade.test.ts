@@ -10,6 +10,10 @@ let teacher: Server;
 let teacherUrl: string;
 let status = 200;
 let asked: { model: string; messages: object[]; stream?: boolean }[] = [];
+/** What the teacher says; streamed in two halves, the second when `release` is called. */
+let content = 'from the teacher';
+let release: (() => void) | undefined;
+let breaksOff = false;
 let server: TinyServer | undefined;
 
 beforeAll(async () => {
@@ -17,9 +21,24 @@ beforeAll(async () => {
     const parts: Buffer[] = [];
     for await (const part of request) parts.push(part as Buffer);
     asked.push(JSON.parse(Buffer.concat(parts).toString()));
-    response.writeHead(status, { 'content-type': 'application/json' });
-    const message = { role: 'assistant', content: 'from the teacher' };
     const usage = { prompt_tokens: 1000, completion_tokens: 100, total_tokens: 1100 };
+    if (asked.at(-1)!.stream && status === 200) {
+      response.writeHead(200, { 'content-type': 'text/event-stream' });
+      const chunk = (rest: object) => response.write(`data: ${JSON.stringify({ id: 'x', model: 't', ...rest })}\n\n`);
+      const delta = (part: object, finish_reason: string | null = null) =>
+        chunk({ choices: [{ index: 0, delta: part, finish_reason }] });
+      delta({ role: 'assistant', content: content.slice(0, 5) });
+      await new Promise<void>((done) => {
+        release = done;
+      });
+      if (breaksOff) return void response.destroy();
+      delta({ content: content.slice(5) });
+      delta({}, 'stop');
+      chunk({ choices: [], usage });
+      return void response.end('data: [DONE]\n\n');
+    }
+    response.writeHead(status, { 'content-type': 'application/json' });
+    const message = { role: 'assistant', content };
     response.end(
       JSON.stringify({
         id: 'x',
@@ -38,6 +57,9 @@ afterEach(async () => {
   await server?.close();
   status = 200;
   asked = [];
+  content = 'from the teacher';
+  release = undefined;
+  breaksOff = false;
 });
 
 const recorded: object[] = [];
@@ -123,25 +145,98 @@ test('an answer of the teacher that is no JSON where JSON was asked for is passe
   expect(recorded).toEqual([]);
 });
 
-test('both stream', async () => {
+type Event = { choices: { delta: { content?: string } }[]; usage?: object; error?: { code: string } };
+
+const eventsOf = (text: string) =>
+  text
+    .split('\n\n')
+    .filter((line) => line.startsWith('data: {'))
+    .map((line) => JSON.parse(line.slice(6)) as Event);
+
+const textOf = (events: Event[]) =>
+  events.flatMap(({ choices = [] }) => choices.map(({ delta }) => delta.content ?? '')).join('');
+
+/** Reads what is there, then lets the teacher go on. */
+async function streamed(response: Response): Promise<{ first: string; all: Event[] }> {
+  const reader = response.body!.getReader();
+  const decoder = new TextDecoder();
+  const first = decoder.decode((await reader.read()).value, { stream: true });
+  release!();
+  let text = first;
+  for (let part = await reader.read(); !part.done; part = await reader.read()) {
+    text += decoder.decode(part.value, { stream: true });
+  }
+  return { first, all: eventsOf(text) };
+}
+
+test('an answer of the teacher is passed on while it is being written, and recorded as a whole', async () => {
   await start(-5);
-  const texts = async (response: Response) =>
-    (await response.text())
-      .split('\n\n')
-      .filter((line) => line.startsWith('data: {'))
-      .map((line) => JSON.parse(line.slice(6)) as { choices: { delta: { content?: string } }[]; usage?: object });
-  const far = await texts(await post({ stream: true, stream_options: { include_usage: true } }));
-  expect(far.flatMap(({ choices }) => choices.map(({ delta }) => delta.content ?? '')).join('')).toBe(
-    'from the teacher',
-  );
-  expect(far.at(-1)).toMatchObject({ usage: { prompt_tokens: 1000 } });
-  expect(asked[0].stream).toBeUndefined();
-  await server!.close();
+  const response = await post({ stream: true, stream_options: { include_usage: true } });
+  expect(who(response)).toEqual(['teacher', 'unsure']);
+  const { first, all } = await streamed(response);
+  expect(textOf(eventsOf(first))).toBe('from ');
+  expect(textOf(all)).toBe('from the teacher');
+  expect(all.at(-1)).toMatchObject({ usage: { prompt_tokens: 1000 } });
+  expect(asked[0].stream).toBe(true);
+  expect(recorded).toMatchObject([
+    { messages: [...body.messages, { role: 'assistant', content: 'from the teacher' }] },
+  ]);
+  expect(await (await server!.get('/v1/cascade')).json()).toMatchObject({ usd_last_hour: 1, paired: { n: 1 } });
+});
+
+test('who did not ask for usage gets no chunk of it', async () => {
+  await start(-5);
+  const { all } = await streamed(await post({ stream: true }));
+  expect(all.every(({ choices }) => choices.length === 1)).toBe(true);
+});
+
+test('a teacher that breaks off in the middle ends the stream with an error, costs, and teaches nothing', async () => {
+  await start(-5);
+  breaksOff = true;
+  const { all } = await streamed(await post({ stream: true }));
+  expect(all.at(-1)).toMatchObject({ error: { code: 'teacher_broke_off' } });
+  expect(recorded).toEqual([]);
+  const { usd_last_hour } = (await (await server!.get('/v1/cascade')).json()) as { usd_last_hour: number };
+  expect(usd_last_hour).toBeGreaterThan(0);
+});
+
+test('a teacher that is away before its first word leaves the stream to the student', async () => {
+  await start(-5);
+  status = 500;
+  const response = await post({ stream: true });
+  expect(who(response)).toEqual(['student', 'teacher-away']);
+  expect(['red', 'blue']).toContain(textOf(eventsOf(await response.text())));
+});
+
+test('a sure student streams too', async () => {
   await start(5);
-  const near = await texts(await post({ stream: true }));
-  expect(['red', 'blue']).toContain(
-    near.flatMap(({ choices }) => choices.map(({ delta }) => delta.content ?? '')).join(''),
+  expect(['red', 'blue']).toContain(textOf(eventsOf(await (await post({ stream: true })).text())));
+});
+
+const schema = { type: 'object', properties: { colour: { enum: ['red', 'blue'] } }, required: ['colour'] };
+const response_format = { type: 'json_schema', json_schema: { name: 'colour', schema } };
+
+test('only an answer that satisfies the schema that was asked for is recorded', async () => {
+  await start(-5);
+  content = '{"colour": "green"}';
+  expect(who(await post({ guided_choice: undefined, response_format }))).toEqual(['teacher', 'unsure']);
+  expect(recorded).toEqual([]);
+  content = '{"colour": "red"}';
+  await post({ guided_choice: undefined, response_format });
+  expect(recorded).toHaveLength(1);
+});
+
+test('agreement draws further answers, and counts', async () => {
+  const weights = [0, 0, 0, 10];
+  await start(0, { agreement: 3, calibration: { bias: -15, weights, json: false } });
+  const response = await post();
+  // 10 times the agreement, at most 1, is never enough against -15
+  expect(who(response)).toEqual(['teacher', 'unsure']);
+  expect(Number(response.headers.get('x-cupel-confidence'))).toBeLessThan(0.01);
+  const answers = /cupel_answers_total\{model="tiny",reason="stop"\} (\d+)/.exec(
+    await (await server!.get('/metrics')).text(),
   );
+  expect(Number(answers![1])).toBe(4);
 });
 
 test('a teacher that is away, or paid out, leaves the answer to the student', async () => {

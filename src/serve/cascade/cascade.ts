@@ -1,11 +1,18 @@
 // Who answers: the student where it is sure enough, else the teacher, within a budget; and what is known of both so far.
 import { createHash } from 'node:crypto';
 import { Counter, Gauge, type Registry } from 'prom-client';
-import { canonicalJson } from '../../base/hash.ts';
-import { type Calibration, confidenceOf, isJson, signalsOf } from '../../chat/confidence.ts';
+import { agreementOf, type Calibration, confidenceOf, signalsOf } from '../../chat/confidence.ts';
 import type { GenerateResult } from '../engine/protocol.ts';
 import { HourlyBudget } from './budget.ts';
-import { askTeacher, type TeacherAnswer, type TeacherSettings, type TeacherUsage } from './teacher.ts';
+import { type Asked, fits, type Said, saidIn, sameSaid } from './said.ts';
+import {
+  askTeacher,
+  streamTeacher,
+  type TeacherAnswer,
+  TeacherBrokeOff,
+  type TeacherSettings,
+  type TeacherUsage,
+} from './teacher.ts';
 
 /**
  * `cascade`: the student answers what it is sure of. `shadow`: the teacher answers, the student silently beside it. `canary`: the
@@ -17,6 +24,8 @@ export interface CascadeSettings {
   mode: CascadeMode;
   teacher: TeacherSettings;
   calibration: Calibration;
+  /** Further answers that are drawn and compared with the first, as many as the calibration was fitted with. */
+  agreement?: number;
   /** The student answers from this confidence on; null: never. */
   threshold: number | null;
   /** Share of the callers that a canary answers, 0 to 1. */
@@ -75,24 +84,58 @@ export class Cascade {
     return this.#budget.exhausted();
   }
 
-  confidence({ text, finishReason, logprobs, confidence }: GenerateResult): number {
-    const known = logprobs?.map(({ logprob }) => logprob) ?? (confidence === undefined ? [] : [Math.log(confidence)]);
-    return known.length > 0
-      ? confidenceOf(signalsOf(known, finishReason === 'stop'), text, this.settings.calibration)
-      : 0;
+  /** Further answers to draw for each request. */
+  get samples(): number {
+    return this.settings.mode === 'cascade' ? (this.settings.agreement ?? 0) : 0;
   }
 
-  /** Asks the teacher, pays, and records what may be learned from: whole answers. @throws TeacherAway */
-  async ask(body: { messages: readonly object[] }, signal: AbortSignal): Promise<TeacherAnswer> {
-    const { teacher, usdOf, record } = this.settings;
-    const answer = await askTeacher(teacher, body, signal);
+  /** 0 for an answer that does not have the shape that was asked for. @param others further answers, drawn at random */
+  confidence(
+    asked: Asked,
+    { text, finishReason, logprobs, confidence }: GenerateResult,
+    said: Said,
+    others: readonly string[],
+  ): number {
+    const known = logprobs?.map(({ logprob }) => logprob) ?? (confidence === undefined ? [] : [Math.log(confidence)]);
+    if (known.length === 0 || !fits(asked, said)) return 0;
+    const signals = signalsOf(known, finishReason === 'stop');
+    const all = others.length > 0 ? { ...signals, agreement: agreementOf(text, others) } : signals;
+    return confidenceOf(all, text, this.settings.calibration);
+  }
+
+  /**
+   * Asks the teacher, pays, and records what may be learned from: whole answers of the shape that was asked for.
+   * @param onChunk for a streamed answer
+   * @throws TeacherAway, TeacherBrokeOff
+   */
+  async ask(
+    body: Asked & { messages: readonly object[] },
+    signal: AbortSignal,
+    onChunk?: (chunk: object) => void,
+  ): Promise<TeacherAnswer> {
+    const { teacher, record } = this.settings;
+    const answer = await this.#paid(body, () =>
+      onChunk ? streamTeacher(teacher, body, signal, onChunk) : askTeacher(teacher, body, signal),
+    );
     const { usage, choices } = answer;
-    if (usage) this.#budget.spend(usdOf(usage));
     const messages = [...body.messages, choices[0].message];
-    const tools = (body as { tools?: unknown }).tools;
+    const { tools } = body;
     if (teaches(body, choices[0]))
       record?.({ model: teacher.model, messages, ...(tools ? { tools } : {}), ...(usage && { usage }) });
     return answer;
+  }
+
+  /** A teacher that reports no usage costs too: what it read and wrote is estimated. */
+  async #paid(body: object, ask: () => Promise<TeacherAnswer>): Promise<TeacherAnswer> {
+    const pay = (usage: TeacherUsage) => this.#budget.spend(this.settings.usdOf(usage));
+    try {
+      const answer = await ask();
+      pay(answer.usage ?? estimate(body, JSON.stringify(answer.choices[0].message)));
+      return answer;
+    } catch (error) {
+      if (error instanceof TeacherBrokeOff) pay(estimate(body, error.text));
+      throw error;
+    }
   }
 
   answered(by: Answerer, reason: Reason): void {
@@ -101,8 +144,8 @@ export class Cascade {
   }
 
   /** Both have answered the same request. */
-  compare(student: string, teacher: string): void {
-    const equal = plain(student) === plain(teacher) ? 1 : 0;
+  compare(student: Said, { choices }: TeacherAnswer): void {
+    const equal = sameSaid(student, saidIn(choices[0].message)) ? 1 : 0;
     this.#pairs = { n: this.#pairs.n + 1, equal: this.#pairs.equal + equal };
     this.settings.paired?.add(equal, 1);
   }
@@ -134,18 +177,14 @@ function inShare(caller: string, share: number): boolean {
   return createHash('sha256').update(`canary ${caller}`).digest().readUInt32LE(0) / 2 ** 32 < share;
 }
 
-/** False for an answer that was cut off or filtered, or that is no JSON where JSON was asked for. */
-function teaches(asked: object, { message, finish_reason }: TeacherAnswer['choices'][number]): boolean {
-  if (finish_reason === 'tool_calls') return true;
-  const format = (asked as { response_format?: { type?: string } }).response_format?.type ?? 'text';
-  return finish_reason === 'stop' && (format === 'text' || isJson(message.content ?? ''));
+/** False for an answer that was cut off or filtered, or that does not have the shape that was asked for. */
+function teaches(asked: Asked, { message, finish_reason }: TeacherAnswer['choices'][number]): boolean {
+  return (finish_reason === 'stop' || finish_reason === 'tool_calls') && fits(asked, saidIn(message));
 }
 
-/** JSON counts by its content, text by its words. */
-function plain(text: string): string {
-  try {
-    return canonicalJson(JSON.parse(text));
-  } catch {
-    return text.trim().replace(/\s+/g, ' ');
-  }
+const BYTES_PER_TOKEN = 4;
+
+function estimate(body: object, answer: string): TeacherUsage {
+  const tokens = (text: string) => Math.ceil(Buffer.byteLength(text) / BYTES_PER_TOKEN);
+  return { prompt_tokens: tokens(JSON.stringify(body)), completion_tokens: tokens(answer) };
 }

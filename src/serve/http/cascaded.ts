@@ -1,21 +1,34 @@
 // One chat request that a student and its teacher share: who answers, told in the headers.
 import type { Context } from 'hono';
+import { AGREEMENT_TEMPERATURE } from '../../chat/confidence.ts';
 import type { Answerer, Cascade, Reason } from '../cascade/cascade.ts';
-import { type TeacherAnswer, TeacherAway } from '../cascade/teacher.ts';
+import type { Asked, Said } from '../cascade/said.ts';
+import { type TeacherAnswer, TeacherAway, TeacherBrokeOff } from '../cascade/teacher.ts';
 import type { GenerateRequest, GenerateResult } from '../engine/protocol.ts';
 import type { Target } from '../models.ts';
 import { callerOf, type Service } from '../service.ts';
+import { ApiError } from './errors.ts';
 
 export interface CascadedRequest {
   target: Target;
-  body: { messages: readonly object[] };
+  body: Asked & { messages: readonly object[] };
   request: GenerateRequest;
 }
 
 /** Makes responses of either's answer, streaming or not as the caller wishes. */
 export interface Rendering {
+  /** Text and tool calls of the student's answer. */
+  said(result: GenerateResult): Said;
   student(result: GenerateResult): Response | Promise<Response>;
-  teacher(answer: TeacherAnswer): Response | Promise<Response>;
+  teacher(answer: TeacherAnswer): Response;
+  /** Where the caller wants a stream: passes the teacher's chunks on as they come. */
+  relay?: (produce: (send: (chunk: object) => void) => Promise<void>) => Promise<Response>;
+}
+
+interface StudentAnswer {
+  result: GenerateResult;
+  said: Said;
+  confidence: number;
 }
 
 export async function cascaded(
@@ -26,49 +39,77 @@ export async function cascaded(
   rendering: Rendering,
 ): Promise<Response> {
   const { mode } = cascade.settings;
-  const signal = c.req.raw.signal;
+  const answerOf = () => studentAnswer(c, service, cascade, asked, rendering);
+  const teacher = (then: (answer: TeacherAnswer) => void) =>
+    teacherOrNull(cascade, asked, rendering, c.req.raw.signal, then);
   let away = cascade.teacherFirst(callerOf(c)) && cascade.budgetSpent;
   if (cascade.teacherFirst(callerOf(c)) && !away) {
-    const answer = await teacherOrNull(cascade, asked, signal);
-    if (answer) {
+    const response = await teacher((answer) => {
       // the student's turn comes when the caller has its answer; what goes wrong then is nobody's business
-      void generate(c, service, asked).then(
-        ({ text }) => cascade.compare(text, answer.choices[0].message.content ?? ''),
+      void answerOf().then(
+        ({ said }) => cascade.compare(said, answer),
         () => {},
       );
-      return headed(cascade, await rendering.teacher(answer), 'teacher', mode === 'canary' ? 'canary' : 'shadow');
-    }
+    });
+    if (response) return headed(cascade, response, 'teacher', mode === 'canary' ? 'canary' : 'shadow');
     away = true;
   }
-  const result = await generate(c, service, asked);
-  const confidence = cascade.confidence(result);
+  const { result, said, confidence } = await answerOf();
   const student = async (reason: Reason) =>
     headed(cascade, await rendering.student(result), 'student', reason, confidence);
   if (away) return student(cascade.budgetSpent ? 'budget' : 'teacher-away');
   const reason = cascade.keep(confidence);
   if (reason) return student(reason);
-  const answer = await teacherOrNull(cascade, asked, signal);
-  if (!answer) return student('teacher-away');
-  cascade.compare(result.text, answer.choices[0].message.content ?? '');
-  return headed(cascade, await rendering.teacher(answer), 'teacher', 'unsure', confidence);
+  const response = await teacher((answer) => cascade.compare(said, answer));
+  return response ? headed(cascade, response, 'teacher', 'unsure', confidence) : student('teacher-away');
 }
 
-async function generate(c: Context, service: Service, { target, request }: CascadedRequest): Promise<GenerateResult> {
-  const call = await service.begin(c, target, 1);
-  return call.finish(() => call.generate({ ...request, logprobs: request.logprobs ?? 0 }));
+/** The student's answer, with further ones drawn beside it where the confidence counts on their agreement. */
+async function studentAnswer(
+  c: Context,
+  service: Service,
+  cascade: Cascade,
+  { target, body, request }: CascadedRequest,
+  rendering: Rendering,
+): Promise<StudentAnswer> {
+  const seeds = Array.from({ length: cascade.samples }, (_, i) => i + 1);
+  const call = await service.begin(c, target, 1 + seeds.length);
+  const [result, ...others] = await call.finish(() =>
+    Promise.all([
+      call.generate({ ...request, logprobs: request.logprobs ?? 0 }),
+      ...seeds.map((seed) => {
+        const sampling = { ...request.sampling, temperature: AGREEMENT_TEMPERATURE, seed };
+        return call.generate({ ...request, logprobs: undefined, sampling });
+      }),
+    ]),
+  );
+  const said = rendering.said(result);
+  const texts = others.map(({ text }) => text);
+  return { result, said, confidence: cascade.confidence(body, result, said, texts) };
 }
 
+/** @param then called when the teacher's answer is complete */
 async function teacherOrNull(
   cascade: Cascade,
   { body }: CascadedRequest,
+  { relay, teacher }: Rendering,
   signal: AbortSignal,
-): Promise<TeacherAnswer | null> {
+  then: (answer: TeacherAnswer) => void,
+): Promise<Response | null> {
   try {
-    return await cascade.ask(body, signal);
+    if (relay) return await relay(async (send) => then(await cascade.ask(body, signal, send).catch(tellCaller)));
+    const answer = await cascade.ask(body, signal);
+    then(answer);
+    return teacher(answer);
   } catch (error) {
     if (!(error instanceof TeacherAway)) throw error;
     return null;
   }
+}
+
+function tellCaller(error: unknown): never {
+  if (error instanceof TeacherBrokeOff) throw new ApiError(503, error.message, { code: 'teacher_broke_off' });
+  throw error;
 }
 
 function headed(cascade: Cascade, response: Response, by: Answerer, reason: Reason, confidence?: number): Response {

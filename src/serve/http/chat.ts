@@ -74,6 +74,10 @@ function renderingOf(
   const wanted = (result: GenerateResult) =>
     request.logprobs === undefined ? { ...result, logprobs: undefined } : result;
   return {
+    said: (result) => {
+      const { content, calls } = answerOf(result, tools);
+      return { text: content ?? '', calls: calls.map((call) => call.function) };
+    },
     student: (result) => {
       const known = wanted(result);
       const choices = [{ index: 0, ...choiceOf(known, tools) }];
@@ -88,19 +92,21 @@ function renderingOf(
       };
       return stream(done, [request], tools, head, body.stream_options?.include_usage ?? false);
     },
-    teacher: (answer) => {
-      if (!body.stream) return c.json(answer);
-      const { choices, usage, ...rest } = answer;
-      const chunk = { ...rest, object: 'chat.completion.chunk' };
-      const produce = async (send: (data: object) => void) => {
-        choices.forEach(({ message, finish_reason }, index) => {
-          send({ ...chunk, choices: [{ index, delta: message, finish_reason: null }] });
-          send({ ...chunk, choices: [{ index, delta: {}, finish_reason }] });
-        });
-        if (body.stream_options?.include_usage) send({ ...chunk, choices: [], usage });
-      };
-      return eventStream(produce, () => {});
-    },
+    teacher: (answer) => c.json(answer),
+    ...(body.stream && { relay: relayOf(body.stream_options?.include_usage ?? false) }),
+  };
+}
+
+/** Passes on the chunks of a teacher, the one with the usage only to who asked for it. */
+function relayOf(withUsage: boolean): NonNullable<Rendering['relay']> {
+  const wanted = (chunk: { choices?: unknown[] }) => withUsage || (chunk.choices ?? []).length > 0;
+  return (produce) => {
+    const leaving = (send: (chunk: object) => void) =>
+      produce((chunk) => {
+        if (wanted(chunk)) send(chunk);
+      });
+    // the caller's leaving aborts the request to the teacher by the signal of the caller's own request
+    return eventStream(leaving, () => {});
   };
 }
 
