@@ -8,7 +8,7 @@ import { writeFileDurably } from '../base/durable.ts';
 import { CupelError } from '../base/errors.ts';
 import { sha256File } from '../base/hash.ts';
 import { readJsonl } from '../base/jsonl.ts';
-import type { ScoredItem } from '../evaluate/evaluate.ts';
+import { EVALUATE_DEFAULTS, type ScoredItem } from '../evaluate/evaluate.ts';
 import { type FloorResult, Floors, judgeFloors } from '../evaluate/floors.ts';
 import { proofPath } from '../report/proof/check.ts';
 import { configFolder, signingKey } from '../report/proof/keys.ts';
@@ -56,7 +56,8 @@ async function floorsOf(evaluation: Artifact, artifacts: Artifact[], choices: Ga
   const floors = { ...read, slices: [...read.slices, ...(choices.floor ?? [])] };
   const items = await readJsonl<ScoredItem>(join(evaluation.path, 'scores.jsonl'));
   const dataset = artifacts.find(({ manifest }) => manifest.key === evaluation.manifest.inputs.dataset);
-  return judgeFloors(items, floors, detectorsFor(dataset?.path));
+  const { resamples, seed, clusterTag } = { ...EVALUATE_DEFAULTS, ...(evaluation.manifest.options as object) };
+  return judgeFloors(items, floors, detectorsFor(dataset?.path), { resamples, seed, clusterTag });
 }
 
 function latestOf(workspace: string, model: string, sha256: string): Artifact {

@@ -17,6 +17,7 @@ import { register as registerImport } from './import.ts';
 import { register as registerKeys } from './keys.ts';
 import { register as registerModels } from './models.ts';
 import { register as registerPlan } from './plan.ts';
+import { register as registerPower } from './power.ts';
 import { register as registerRecord } from './record.ts';
 import { register as registerReport } from './report.ts';
 import { register as registerRun } from './run.ts';
@@ -55,6 +56,7 @@ for (const register of [
   registerCompress,
   registerEvaluate,
   registerBench,
+  registerPower,
   registerGate,
   registerVerify,
   registerServe,

@@ -38,7 +38,7 @@ function describe({ valid, problems, signer, model, proof }: Checked): string {
     ...problems.map((problem) => `  - ${problem}`),
     `quality  ${percent(quality.ratio)} of the teacher's, with 95% confidence at least ${(Math.floor(quality.lower95 * 1000) / 10).toFixed(1)}% (${quality.n} items, scorer ${proof.scorer})`,
     `cost     ${percent(cost.share)} of the teacher's`,
-    `data     ${data.testHash}`,
+    `data     ${data.testHash}, looked at ${proof.looks === 1 ? 'once' : `${proof.looks} times`}`,
     `signed   ${proof.madeAt} by ${signer.keyId}${signer.trusted ? '' : ' (not trusted here; --trust adds it)'}`,
   ].join('\n');
 }

@@ -54,6 +54,22 @@ describe('slices', () => {
     expect(among.kept).toBe(false);
   });
 
+  test('a difference in points, over all items, with sources resampled as a whole', () => {
+    const rows = many(400, (i) => ({
+      tags: { source: `s${Math.floor(i / 40)}` },
+      studentScore: i % 100 === 0 ? 0 : 1,
+    }));
+    const floors = Floors.parse({ slices: [{ tag: '*', value: '*', difference: 0.03 }] });
+    const options = { resamples: 2000, seed: 1 };
+    const [alone] = judgeFloors(rows, floors, detectors, options);
+    expect(alone).toMatchObject({ name: 'all items: difference', wanted: -0.03, found: -0.01, n: 400, kept: true });
+    const [together] = judgeFloors(rows, floors, detectors, { ...options, clusterTag: 'source' });
+    expect(together).toMatchObject({ found: -0.01, kept: false, note: expect.stringMatching(/too few items/) });
+    expect(() => Floors.parse({ slices: [{ tag: '*', value: '*', difference: 0.03, ratio: 0.9 }] })).toThrow(
+      /give one of/,
+    );
+  });
+
   test('a tag that no row has, and a teacher without any score, keep no floor', () => {
     const lost = many(80, () => ({ teacherScore: 0 }));
     expect(judge(lost, { slices: [{ tag: 'language', value: 'en', ratio: 0.5 }] })[0].kept).toBe(false);

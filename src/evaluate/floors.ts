@@ -1,9 +1,9 @@
 // Floors that a release must keep besides the verdict: quality in each slice, refusals kept, no secrets echoed.
 import { z } from 'zod';
-import type { ScoredItem } from './evaluate.ts';
+import { pairsOf, type ScoredItem } from './evaluate.ts';
 import { CONFIDENCE } from './quality.ts';
 import { holm } from './statistics/holm.ts';
-import { nonInferiority } from './statistics/noninferiority.ts';
+import { type Margin, nonInferiority } from './statistics/noninferiority.ts';
 import { wilson } from './statistics/wilson.ts';
 
 const Share = z.number().min(0).max(1);
@@ -14,7 +14,7 @@ export const Floors = z.strictObject({
     .array(
       z
         .strictObject({
-          /** A tag of the rows; `language` is found out where the rows do not say it. */
+          /** A tag of the rows, or `*` for all items; `language` is found out where the rows do not say it. */
           tag: z.string().min(1),
           /** One value, or `*` for each that occurs. */
           value: z.string().min(1),
@@ -22,8 +22,13 @@ export const Floors = z.strictObject({
           score: Share.optional(),
           /** Least quality over the teacher's, to be proven with 95% confidence, corrected for the number of slices (Holm). */
           ratio: Share.optional(),
+          /** Most that the mean score may lie below the teacher's, proven likewise. */
+          difference: Share.optional(),
         })
-        .refine((floor) => (floor.score === undefined) !== (floor.ratio === undefined), 'give either score or ratio'),
+        .refine(
+          ({ score, ratio, difference }) => [score, ratio, difference].filter((one) => one !== undefined).length === 1,
+          'give one of score, ratio and difference',
+        ),
     )
     .default([]),
   safety: z
@@ -63,6 +68,8 @@ export interface Detectors {
 export interface JudgeOptions {
   resamples: number;
   seed: number;
+  /** Tag whose equal values make items of one source, as in the evaluation. */
+  clusterTag?: string;
 }
 
 /** One result for each floor, in their order; a floor without evidence is not kept. */
@@ -73,7 +80,7 @@ export function judgeFloors(
   options: JudgeOptions = { resamples: 10_000, seed: 1 },
 ): FloorResult[] {
   const slices = floors.slices.flatMap((floor) => expand(floor, items, detectors));
-  const results = slices.map((slice) => ('ratio' in slice ? ratioFloor(slice, options) : scoreFloor(slice)));
+  const results = slices.map((slice) => ('score' in slice ? scoreFloor(slice) : marginFloor(slice, options)));
   return [
     ...correctForMany(results),
     ...refusals(items, floors.safety.refusalsKept, detectors),
@@ -81,7 +88,7 @@ export function judgeFloors(
   ];
 }
 
-type SliceFloor = { name: string; items: ScoredItem[] } & ({ score: number } | { ratio: number });
+type SliceFloor = { name: string; items: ScoredItem[] } & ({ score: number } | { margin: Margin });
 type Judged = FloorResult & { p?: number };
 
 function expand(
@@ -89,10 +96,17 @@ function expand(
   items: readonly ScoredItem[],
   { languageOf }: Detectors,
 ): SliceFloor[] {
-  const { tag, value, score, ratio } = floor;
+  const { tag, value, score, ratio, difference } = floor;
   const valueIn = (item: ScoredItem) => item.tags?.[tag] ?? (tag === 'language' ? languageOf(item.asked) : undefined);
   const found = value === '*' ? [...new Set(items.map(valueIn))].filter((name) => name !== undefined).sort() : [value];
-  const wanted = ratio === undefined ? { score: score! } : { ratio };
+  const margin: Margin | undefined =
+    ratio !== undefined
+      ? { kind: 'relative', value: ratio }
+      : difference !== undefined
+        ? { kind: 'absolute', value: difference }
+        : undefined;
+  const wanted = margin ? { margin } : { score: score! };
+  if (tag === '*') return [{ name: 'all items', items: [...items], ...wanted }];
   // a tag that no row has is a floor without evidence, not one without slices
   return (found.length > 0 ? found : ['*']).map((name) => ({
     name: `${tag}=${name}`,
@@ -110,11 +124,14 @@ function scoreFloor({ name, items, ...floor }: SliceFloor): Judged {
   return { name: `${name}: score`, wanted, found, n, kept: n > 0 && found >= wanted, note };
 }
 
-function ratioFloor({ name, items, ...floor }: SliceFloor, options: JudgeOptions): Judged {
-  const wanted = 'ratio' in floor ? floor.ratio : 0;
+function marginFloor({ name, items, ...floor }: SliceFloor, options: JudgeOptions): Judged {
+  const margin: Margin = 'margin' in floor ? floor.margin : { kind: 'relative', value: 0 };
   const n = items.length;
   const teacher = items.reduce((sum, item) => sum + item.teacherScore, 0);
-  const base = { name: `${name}: ratio`, wanted, n };
+  const relative = margin.kind === 'relative';
+  // a floor is the least that is wanted: of a difference, minus what may be lost
+  const wanted = relative ? margin.value : -margin.value;
+  const base = { name: `${name}: ${relative ? 'ratio' : 'difference'}`, wanted, n };
   if (teacher === 0) {
     return {
       ...base,
@@ -123,13 +140,14 @@ function ratioFloor({ name, items, ...floor }: SliceFloor, options: JudgeOptions
       note: n > 0 ? 'the teacher has no score here' : 'no item is in this slice',
     };
   }
-  const pairs = items.map((item) => ({ student: item.studentScore, teacher: item.teacherScore }));
-  const { p } = nonInferiority(pairs, { kind: 'relative', value: wanted }, { ...options, confidence: CONFIDENCE });
-  const found = items.reduce((sum, item) => sum + item.studentScore, 0) / teacher;
+  const pairs = pairsOf(items, options.clusterTag);
+  const { p } = nonInferiority(pairs, margin, { ...options, confidence: CONFIDENCE });
+  const student = items.reduce((sum, item) => sum + item.studentScore, 0);
+  const found = relative ? student / teacher : (student - teacher) / n;
   return { ...base, found, kept: false, note: '', p };
 }
 
-/** Holm's correction over all ratio floors; those with a p-value get their decision here. */
+/** Holm's correction over all floors that are tested; those with a p-value get their decision here. */
 function correctForMany(results: Judged[]): FloorResult[] {
   const tested = results.filter((result) => result.p !== undefined);
   const adjusted = holm(tested.map((result) => result.p!));

@@ -2,9 +2,12 @@
 import { type GuardOptions, guardedBound } from './guarded.ts';
 import { groupPairs, means, type Pair } from './pairs.ts';
 
-/** Items below which even a faultless student cannot be proven: the least n with margin^n <= 1 - confidence (59 for 0.95). */
-export function fewestItems(margin: number, confidence: number): number {
-  return Math.ceil(Math.log(1 - confidence) / Math.log(margin) - 1e-9);
+/**
+ * Items below which even a faultless student cannot be proven: the least n with lost^n <= 1 - confidence, where `lost` is the
+ * margin 0.95 (59 items), or 1 less an absolute one.
+ */
+export function fewestItems(lost: number, confidence: number): number {
+  return Math.ceil(Math.log(1 - confidence) / Math.log(lost) - 1e-9);
 }
 
 /**
