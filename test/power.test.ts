@@ -13,8 +13,9 @@ const power = async (...options: string[]) =>
 
 test('a faultless student needs 59 items, one at the margin more than there are', async () => {
   expect(await power('--ratio', '1', '--items', '58')).toMatchObject({ power: 0 });
-  expect((await power('--ratio', '1')).items).toBeGreaterThanOrEqual(59);
-  expect((await power('--ratio', '1')).items).toBeLessThan(65);
+  const { items } = await power('--ratio', '1');
+  expect(items).toBeGreaterThanOrEqual(59);
+  expect(items).toBeLessThan(70);
   expect(await power('--ratio', '0.95')).toMatchObject({ items: null });
 });
 

@@ -23,7 +23,7 @@ export interface PlanOptions {
 /** Beyond it the normal approximation is as good as what is simulated. */
 const MOST_SIMULATED = 4000;
 const RELEASES = 1000;
-const RESAMPLES = 500;
+const RESAMPLES = 1000;
 
 /**
  * Items for which a student as good as expected is proven with probability `power`; Infinity when it is not good enough. Within

@@ -1,6 +1,8 @@
 // Items of a task: prompt, choices and right answer of each row, rendered as the task file says.
+import { existsSync, statSync } from 'node:fs';
 import { CupelError } from '../../base/errors.ts';
 import type { ChatMessage, Example } from '../../chat/messages.ts';
+import { allMatches } from './limited.ts';
 import { type Row, readRows } from './rows.ts';
 import type { Task } from './task.ts';
 
@@ -11,8 +13,9 @@ export interface TaskItem {
   /** Of tasks whose rows are conversations: up to the answer. */
   messages?: ChatMessage[];
   choices?: string[];
-  /** Index of the right choice. */
+  /** Index of the right choice; of several right ones the first, and all. */
   gold?: number;
+  golds?: number[];
   target: string;
   /** A recorded answer that came with the row (LawBench's of GPT-4). */
   recorded?: string;
@@ -25,9 +28,13 @@ export async function taskItems(
   folder: string,
   options: { fewShot?: number; limit?: number } = {},
 ): Promise<TaskItem[]> {
-  const rows = await readRows(folder, task.files.test, task.columns);
+  const rows = (await readRows(folder, task.files.test, task.columns)).map(
+    (row): Row => ({ ...row, subjectName: subjectName(task, row.subject) }),
+  );
   const count = options.fewShot ?? task.fewShot?.count ?? 0;
-  const shots = count > 0 && task.files.fewShot ? await readRows(folder, task.files.fewShot, task.columns) : [];
+  const alone = existsSync(folder) && statSync(folder).isFile();
+  const shots =
+    count > 0 && task.files.fewShot && !alone ? await readRows(folder, task.files.fewShot, task.columns) : [];
   const labels = [...new Set(rows.map((row) => targetOf(task, row)))].sort().join(', ');
   return rows.slice(0, options.limit).map((row, i) => {
     const item = render(task, { ...row, labels }, i);
@@ -41,17 +48,24 @@ export async function taskItems(
   });
 }
 
+function subjectName({ subjectNames }: Task, subject: unknown): string | undefined {
+  return typeof subject === 'string' ? (subjectNames?.[subject] ?? subject.replaceAll('_', ' ')) : undefined;
+}
+
 function render(task: Task, row: Row, index: number): TaskItem {
   const messages = task.messages === undefined ? undefined : (fieldOf(row, task.messages) as ChatMessage[]);
   const answered = messages?.at(-1)?.role === 'assistant';
   const choices = choicesOf(task, row);
   const target = targetOf(task, row);
+  const golds = choices && goldsOf(choices, target);
+  // numbers start again in each subject
+  const number = row.id === undefined ? undefined : [row.subject, row.id].filter((part) => part !== undefined);
   return {
-    id: String(row.id ?? `${task.name}-${index}`),
+    id: number?.join('-') ?? `${task.name}-${index}`,
     prompt: task.prompt === undefined ? '' : fill(task.prompt, row),
     ...(messages ? { messages: answered ? messages.slice(0, -1) : messages } : {}),
     ...(answered ? { recorded: String(messages!.at(-1)!.content) } : {}),
-    ...(choices ? { choices, gold: goldOf(choices, target) } : {}),
+    ...(choices && golds ? { choices, gold: golds[0], ...(golds.length > 1 ? { golds } : {}) } : {}),
     target,
     ...(typeof row.subject === 'string' ? { subject: row.subject } : {}),
   };
@@ -61,6 +75,12 @@ function choicesOf({ choices }: Task, row: Row): string[] | undefined {
   if (choices === undefined) return undefined;
   if (typeof choices === 'string') return (fieldOf(row, choices) as unknown[]).map(String);
   return choices.map((choice) => fill(choice, row));
+}
+
+/** AGIEval has items with several right choices: `0,2` or `A,C`. */
+function goldsOf(choices: readonly string[], target: string): number[] {
+  const several = !choices.includes(target) && /^(?:\d+|[A-Ja-j])(?:,(?:\d+|[A-Ja-j]))+$/.test(target);
+  return several ? target.split(',').map((part) => goldOf(choices, part)) : [goldOf(choices, target)];
 }
 
 /** The target as an index, as a letter, or as the choice itself. */
@@ -79,21 +99,28 @@ function goldOf(choices: readonly string[], target: string): number {
 
 function targetOf(task: Task, row: Row): string {
   const text = fill(task.target, row).trim();
-  const part = task.targetPattern ? (new RegExp(task.targetPattern, 'su').exec(text)?.[1] ?? text) : text;
+  const part = task.targetPattern ? (allMatches(task.targetPattern, text)[0]?.[1] ?? text) : text;
   return task.targetNames?.[part] ?? part;
 }
 
 function fill(template: string, row: Row): string {
-  return template.replace(/\{\{(.+?)\}\}/g, (_, path: string) => String(fieldOf(row, path)).trim());
+  return template.replace(/\{\{(.+?)\}\}/g, (_, path: string) => String(fieldOf(row, path)));
 }
 
-/** `a.0|b`: item 0 of `a`, or else `b`. */
+/** One name of a path, or what is made of a value at its end. */
+function step(inner: unknown, name: string): unknown {
+  if (inner === undefined || inner === null) return undefined;
+  if (name === 'trim' && typeof inner === 'string') return inner.trim();
+  if (name === 'join' && Array.isArray(inner)) return inner.join(' ');
+  if (name === 'lastLetter' && Array.isArray(inner)) return String.fromCharCode(64 + inner.length);
+  return (inner as Row)[name];
+}
+
+/** `a.0|b`: item 0 of `a`, or else `b`; `a|`: or else nothing. */
 function fieldOf(row: Row, paths: string): unknown {
   for (const path of paths.split('|')) {
-    const value = path
-      .trim()
-      .split('.')
-      .reduce<unknown>((inner, name) => (inner as Row | undefined | null)?.[name], row);
+    if (path.trim() === '') return '';
+    const value = path.trim().split('.').reduce<unknown>(step, row);
     if (value !== undefined && value !== null) return value;
   }
   throw new CupelError(`a row has no field ${paths}`, {

@@ -2,6 +2,7 @@
 import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { brotliDecompressSync, gunzipSync } from 'node:zlib';
+import { type UnzipFileInfo, unzipSync } from 'fflate';
 import { CupelError } from '../../base/errors.ts';
 import { readJsonl } from '../../base/jsonl.ts';
 
@@ -17,13 +18,14 @@ export async function readRows(
   patterns: readonly string[],
   columns?: readonly string[],
 ): Promise<Row[]> {
+  if (existsSync(folder) && statSync(folder).isFile()) return rowsOf(folder, readFileSync(folder), undefined, columns);
   for (const pattern of patterns) {
     const [path, member] = pattern.split('#');
-    const files = matching(folder, path);
+    const files = path.endsWith('.zip') ? zipped(join(folder, path), member) : matching(folder, path);
     if (files.length === 0) continue;
     const all = await Promise.all(
-      files.map(async ({ file, subject }) =>
-        (await rowsOf(file, member, columns)).map((row) =>
+      files.map(async ({ file, bytes, subject }) =>
+        (await rowsOf(file, bytes, path.endsWith('.zip') ? undefined : member, columns)).map((row) =>
           subject && !('subject' in row) ? { ...row, subject } : row,
         ),
       ),
@@ -37,7 +39,37 @@ export async function readRows(
   });
 }
 
-function matching(folder: string, path: string): { file: string; subject?: string }[] {
+interface Found {
+  file: string;
+  bytes: Uint8Array;
+  subject?: string;
+}
+
+/** Larger members of an archive are no benchmark data. */
+const MOST_BYTES = 2 ** 28;
+
+/** Members of a zip archive (CMMLU and C-Eval are published as one), by a pattern as for files. */
+function zipped(archive: string, member: string): Found[] {
+  if (!existsSync(archive)) return [];
+  const pattern = patternOf(`*${member}`);
+  const filter = ({ name, originalSize }: UnzipFileInfo) => pattern.test(name) && originalSize <= MOST_BYTES;
+  try {
+    return Object.entries(unzipSync(readFileSync(archive), { filter }))
+      .sort(([a], [b]) => (a < b ? -1 : 1))
+      .map(([name, bytes]) => ({ file: name, bytes, subject: subjectIn(pattern.exec(name)![2]) }));
+  } catch (cause) {
+    throw new CupelError(`not a whole zip archive: ${(cause as Error).message}`, { place: { file: archive }, cause });
+  }
+}
+
+const subjectIn = (part: string): string => part.replace(/[_/-]+$/, '');
+
+function matching(folder: string, path: string): Found[] {
+  const found = filesMatching(folder, path);
+  return found.map(({ file, subject }) => ({ file, subject, bytes: readFileSync(file) }));
+}
+
+function filesMatching(folder: string, path: string): { file: string; subject?: string }[] {
   if (!path.includes('*')) return existsSync(join(folder, path)) ? [{ file: join(folder, path) }] : [];
   const pattern = patternOf(path);
   if (!existsSync(folder)) return [];
@@ -45,7 +77,7 @@ function matching(folder: string, path: string): { file: string; subject?: strin
     .map((name) => ({ file: join(folder, name), found: pattern.exec(name.replaceAll('\\', '/')) }))
     .filter(({ file, found }) => found && statSync(file).isFile())
     .sort((a, b) => (a.file < b.file ? -1 : 1))
-    .map(({ file, found }) => ({ file, subject: found![1].replace(/[_/-]+$/, '') }));
+    .map(({ file, found }) => ({ file, subject: subjectIn(found![1]) }));
 }
 
 /** `*` stands for any part of a name. */
@@ -66,26 +98,50 @@ export function namesWanted(names: readonly string[], splits: readonly (readonly
   return [...new Set(wanted)];
 }
 
-async function rowsOf(file: string, member: string | undefined, columns?: readonly string[]): Promise<Row[]> {
+async function rowsOf(
+  file: string,
+  bytes: Uint8Array,
+  member: string | undefined,
+  columns?: readonly string[],
+): Promise<Row[]> {
   const name = basename(file).toLowerCase();
-  if (name.endsWith('.jsonl')) return readJsonl<Row>(file);
-  if (name.endsWith('.parquet')) return parquetRows(file);
-  const text = readFileSync(file, 'utf8').replace(/^\uFEFF/, '');
+  if (name.endsWith('.jsonl') && existsSync(file)) return readJsonl<Row>(file);
+  if (name.endsWith('.parquet')) return parquetRows(bytes);
+  const text = Buffer.from(bytes)
+    .toString('utf8')
+    .replace(/^\uFEFF/, '');
   if (name.endsWith('.json')) return jsonRows(text, file, member, columns);
   return tableRows(parseTable(text, name.endsWith('.tsv') ? '\t' : ','), columns);
 }
 
-async function parquetRows(file: string): Promise<Row[]> {
-  const { asyncBufferFromFile, parquetReadObjects } = await import('hyparquet');
+async function parquetRows(bytes: Uint8Array): Promise<Row[]> {
+  const { parquetMetadataAsync, parquetReadObjects } = await import('hyparquet');
+  const file = new Uint8Array(bytes).buffer;
+  const metadata = await parquetMetadataAsync(file);
   const rows = await parquetReadObjects({
-    file: await asyncBufferFromFile(file),
+    file,
+    metadata,
     compressors: {
       GZIP: (bytes: Uint8Array) => new Uint8Array(gunzipSync(bytes)),
       BROTLI: (bytes: Uint8Array) => new Uint8Array(brotliDecompressSync(bytes)),
     },
   });
   // 64-bit integers are labels and counts, which fit a number
-  return JSON.parse(JSON.stringify(rows, (_, value: unknown) => (typeof value === 'bigint' ? Number(value) : value)));
+  const plain: Row[] = JSON.parse(
+    JSON.stringify(rows, (_, value: unknown) => (typeof value === 'bigint' ? Number(value) : value)),
+  );
+  return named(plain, metadata.key_value_metadata?.find(({ key }) => key === 'huggingface')?.value);
+}
+
+/** The hub writes classes as numbers and says their names in the metadata: 11 becomes `card_arrival`. */
+function named(rows: Row[], metadata: string | undefined): Row[] {
+  if (!metadata) return rows;
+  const { info } = JSON.parse(metadata) as { info?: { features?: Record<string, { names?: string[] }> } };
+  const classes = Object.entries(info?.features ?? {}).filter(([, feature]) => Array.isArray(feature?.names));
+  return rows.map((row) => {
+    const names = classes.map(([column, feature]) => [column, feature.names![row[column] as number] ?? row[column]]);
+    return { ...row, ...Object.fromEntries(names) };
+  });
 }
 
 function jsonRows(text: string, file: string, member: string | undefined, columns?: readonly string[]): Row[] {
@@ -99,11 +155,13 @@ function jsonRows(text: string, file: string, member: string | undefined, column
   );
 }
 
-/** With names for the columns the file has no header. */
+/** With names for the columns the file has no header, unless it has just these. */
 function tableRows(table: string[][], columns?: readonly string[]): Row[] {
-  const names = columns ?? table[0] ?? [];
+  const plain = (names: readonly string[] = []) => names.map((name) => name.trim().toLowerCase()).join();
+  const headed = columns === undefined || plain(table[0]) === plain(columns);
+  const names = (headed ? table[0] : columns) ?? [];
   return table
-    .slice(columns ? 0 : 1)
+    .slice(headed ? 1 : 0)
     .filter((cells) => cells.length > 1 || cells[0] !== '')
     .map((cells) => Object.fromEntries(names.map((name, i) => [name, cells[i] ?? ''])));
 }

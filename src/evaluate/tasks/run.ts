@@ -6,6 +6,7 @@ import { chooseScorer, scorers } from '../scorers/registry.ts';
 import type { ScoreAnswer } from '../scorers/scorer.ts';
 import { wilson } from '../statistics/wilson.ts';
 import type { TaskItem } from './items.ts';
+import { allMatches } from './limited.ts';
 import type { Task } from './task.ts';
 
 export interface TaskAnswer {
@@ -93,6 +94,8 @@ function taskScorer(task: Task, items: readonly TaskItem[]): ScoreAnswer {
   const prepared = scorers[chooseScorer(task.scorer, targets)].prepare(targets, {
     requireAllFields: false,
     choices: task.options,
+    ...(task.tolerance && { tolerance: task.tolerance }),
+    ...(task.schema && { schema: task.schema }),
   });
   return (answer, target) => prepared(extracted(task, answer), target);
 }
@@ -105,6 +108,7 @@ async function choose(task: Task, item: TaskItem, { loglikelihood, name }: Compl
     });
   }
   const choices = item.choices!;
+  const golds = item.golds ?? [item.gold];
   const continuations = choices.map((choice) => `${task.delimiter}${choice}`);
   const logprobs = (await loglikelihood({ context: item.prompt, continuations })).map((found) => found.logprob);
   const chosen = largest(logprobs);
@@ -113,8 +117,8 @@ async function choose(task: Task, item: TaskItem, { loglikelihood, name }: Compl
   return {
     id: item.id,
     subject: item.subject,
-    score: Number(chosen === item.gold),
-    normalised: Number(chosenNormalised === item.gold),
+    score: Number(golds.includes(chosen)),
+    normalised: Number(golds.includes(chosenNormalised)),
     chosen,
     chosenNormalised,
     logprobs,
@@ -142,8 +146,8 @@ async function generate(
 /** What the first matching rule takes out of an answer, or all of it. */
 function extracted(task: Task, answer: string): string {
   for (const { pattern, last } of task.extract) {
-    const found = [...answer.matchAll(new RegExp(pattern, 'gsu'))].at(last ? -1 : 0);
-    if (found) return found.slice(1).find((group) => group !== undefined) ?? found[0];
+    const found = allMatches(pattern, answer).at(last ? -1 : 0);
+    if (found) return found.slice(1).find((group) => group !== null) ?? found[0]!;
   }
   return answer;
 }

@@ -15,10 +15,15 @@ export const Task = z.strictObject({
   files: z.strictObject({ test: Names, fewShot: Names.optional() }),
   /** Names for the columns of files without a header. */
   columns: z.array(z.string()).optional(),
-  /** Text with `{{field}}`, `{{field.0}}`, `{{one|or.another}}`; or the field with the conversation. */
+  /**
+   * Text with `{{field}}`, `{{field.0}}`, `{{one|or.another}}`, `{{one|}}` (or nothing); at the end of a path `.trim`, of a list
+   * `.join` (by spaces) and `.lastLetter` (E of five). Or the field with the conversation.
+   */
   prompt: z.string().optional(),
   messages: z.string().optional(),
+  /** Before everything; `{{subjectName}}` is the subject by `subjectNames`, or with spaces for its underscores. */
   description: z.string().default(''),
+  subjectNames: z.record(z.string(), z.string()).optional(),
   output: z.enum(['multiple-choice', 'generate']),
   /** Continuations to choose from; or the field with them. */
   choices: z.union([z.array(z.string()), z.string()]).optional(),
@@ -32,6 +37,10 @@ export const Task = z.strictObject({
   /** First pattern that matches the answer; its first group, or the whole match, is scored. `last`: of all its matches. */
   extract: z.array(z.strictObject({ pattern: z.string(), last: z.boolean().default(false) })).default([]),
   scorer: z.string().default('exact'),
+  /** For the scorer `numeric`; the greater of the two counts. */
+  tolerance: z.strictObject({ absolute: z.number().nonnegative(), relative: z.number().nonnegative() }).optional(),
+  /** For the scorer `json`: JSON schema that an answer must keep to. */
+  schema: z.record(z.string(), z.unknown()).optional(),
   /** For the scorer `choice`: what else could have been answered. */
   options: z.array(z.string()).optional(),
   metric: z.enum(['accuracy', 'accuracyNormalised', 'mean']).default('mean'),

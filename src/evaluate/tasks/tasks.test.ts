@@ -2,6 +2,7 @@
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
+import { strToU8, zipSync } from 'fflate';
 import { parquetWriteFile } from 'hyparquet-writer';
 import { afterAll, describe, expect, test } from 'vitest';
 import { toJsonl } from '../../base/jsonl.ts';
@@ -9,7 +10,7 @@ import type { Completer } from '../../chat/completer.ts';
 import { taskItems, toExamples } from './items.ts';
 import { namesWanted, parseTable } from './rows.ts';
 import { runTask, scoreRecorded } from './run.ts';
-import { readTask, taskNames } from './task.ts';
+import { readTask, Task, taskNames } from './task.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'cupel-tasks-'));
 afterAll(() => rmSync(root, { recursive: true, force: true }));
@@ -78,16 +79,16 @@ test('every task that comes along is well formed', () => {
 describe('prompts as lm-evaluation-harness writes them', () => {
   test('MMLU from its CSV files, with examples of the same subject', async () => {
     const folder = folderWith({
-      'test/virology_test.csv': '"What, if\n""any""?",w,x,y,z,C\n',
-      'dev/virology_dev.csv': 'One?,a,b,c,d,A\nTwo?,a,b,c,d,B\n',
+      'test/high_school_physics_test.csv': 'question,A,B,C,D,answer\n"What, if\n""any""? ",w, x,y,z,C\n',
+      'dev/high_school_physics_dev.csv': 'One?,a,b,c,d,A\nTwo?,a,b,c,d,B\n',
       'dev/anatomy_dev.csv': 'Other?,a,b,c,d,A\n',
     });
     const [item] = await taskItems(readTask('mmlu'), folder, { fewShot: 1 });
     expect(item.prompt).toBe(
-      'The following are multiple choice questions (with answers) about virology.\n\n' +
-        'One?\nA. a\nB. b\nC. c\nD. d\nAnswer: A\n\nWhat, if\n"any"?\nA. w\nB. x\nC. y\nD. z\nAnswer:',
+      'The following are multiple choice questions (with answers) about high school physics.\n\n' +
+        'One?\nA. a\nB. b\nC. c\nD. d\nAnswer: A\n\nWhat, if\n"any"?\nA. w\nB.  x\nC. y\nD. z\nAnswer:',
     );
-    expect(item).toMatchObject({ choices: ['A', 'B', 'C', 'D'], gold: 2, subject: 'virology' });
+    expect(item).toMatchObject({ choices: ['A', 'B', 'C', 'D'], gold: 2, subject: 'high_school_physics' });
   });
 
   test('MMLU from Parquet, with a list of choices and the answer as a number', async () => {
@@ -110,16 +111,57 @@ describe('prompts as lm-evaluation-harness writes them', () => {
   test('CMMLU and C-Eval in Chinese', async () => {
     const cmmlu = folderWith({ 'test/agronomy.csv': ',Question,A,B,C,D,Answer\n0,问题？,甲,乙,丙,丁,D\n' });
     expect((await taskItems(readTask('cmmlu'), cmmlu, { fewShot: 0 }))[0]).toMatchObject({
-      prompt:
-        '以下是关于agronomy的单项选择题，请直接给出正确答案的选项。\n\n问题？\nA. 甲\nB. 乙\nC. 丙\nD. 丁\n答案：',
+      prompt: '以下是关于农学的单项选择题，请直接给出正确答案的选项。\n\n问题？\nA. 甲\nB. 乙\nC. 丙\nD. 丁\n答案：',
       gold: 3,
     });
     const ceval = folderWith({ 'val/law_val.csv': 'id,question,A,B,C,D,answer\n7,问？,甲,乙,丙,丁,B\n' });
     expect((await taskItems(readTask('c-eval'), ceval, { fewShot: 0 }))[0]).toMatchObject({
-      id: '7',
+      id: 'law-7',
       gold: 1,
       subject: 'law',
+      prompt: expect.stringMatching(/^以下是中国关于法学的单项选择题/),
     });
+  });
+
+  test('CMMLU from the archive of the hub', async () => {
+    const folder = folderWith({});
+    const csv = (answer: string) => strToU8(`,Question,A,B,C,D,Answer\n0,问？,甲,乙,丙,丁,${answer}\n`);
+    const files = { 'test/anatomy.csv': csv('B'), 'test/virology.csv': csv('C'), 'dev/virology.csv': csv('A') };
+    writeFileSync(join(folder, 'cmmlu_v1_0_1.zip'), zipSync(files));
+    const items = await taskItems(readTask('cmmlu'), folder, { fewShot: 1 });
+    expect(items.map(({ subject, gold }) => [subject, gold])).toEqual([
+      ['anatomy', 1],
+      ['virology', 2],
+    ]);
+    expect(items[1].prompt).toMatch(/^以下是关于病毒学的.*答案： A\n\n问？/s);
+    writeFileSync(join(folder, 'cmmlu_v1_0_1.zip'), 'no archive');
+    await expect(taskItems(readTask('cmmlu'), folder)).rejects.toThrow(/zip archive/);
+  });
+
+  test('AGIEval as its authors published it, one file; and items with several right choices', async () => {
+    const row = { passage: null, question: '1+1?', options: ['(A)2', '(B)3', '(C)two'], label: 'C' };
+    const folder = folderWith({
+      'aqua-rat.jsonl': toJsonl([row]),
+      'jec.jsonl': toJsonl([{ query: 'q', choices: ['a', 'b', 'c'], gold: [0, 2] }]),
+    });
+    const [item] = await taskItems(readTask('agieval-en'), join(folder, 'aqua-rat.jsonl'));
+    expect(item).toMatchObject({
+      prompt: 'Q: 1+1? Answer Choices: (A)2 (B)3 (C)two\nA: Among A through C, the answer is',
+      gold: 2,
+    });
+    const items = await taskItems(readTask('agieval'), join(folder, 'jec.jsonl'));
+    expect(items[0]).toMatchObject({ gold: 0, golds: [0, 2] });
+    for (const [best, score] of [
+      ['a', 1],
+      ['b', 0],
+      ['c', 1],
+    ] as const) {
+      const completer = standIn(
+        () => '',
+        (_, text) => (text === ` ${best}` ? -1 : -2),
+      );
+      expect(await runTask({ task: readTask('agieval'), items, completer })).toMatchObject({ score });
+    }
   });
 
   test('AGIEval brings its prompts and choices', async () => {
@@ -192,6 +234,60 @@ describe('generation', () => {
     const banking = folderWith({ 'test.csv': 'text,category\nwhere is my card?,card_arrival\n' });
     const [example] = toExamples(readTask('banking77'), await taskItems(readTask('banking77'), banking));
     expect(example).toMatchObject({ reference: 'card_arrival', tags: { task: 'banking77', language: 'en' } });
+  });
+
+  test('classes of the hub by their names, which the metadata of its Parquet files hold', async () => {
+    const folder = folderWith({});
+    mkdirSync(join(folder, 'data'));
+    parquetWriteFile({
+      filename: join(folder, 'data', 'test-00000-of-00001.parquet'),
+      columnData: [
+        { name: 'text', data: ['where is my card?'], type: 'STRING' },
+        { name: 'label', data: [1n], type: 'INT64' },
+      ],
+      kvMetadata: [
+        {
+          key: 'huggingface',
+          value: JSON.stringify({
+            info: {
+              features: { text: { dtype: 'string' }, label: { names: ['age', 'card_arrival'], _type: 'ClassLabel' } },
+            },
+          }),
+        },
+      ],
+    });
+    expect((await taskItems(readTask('banking77'), folder))[0].target).toBe('card_arrival');
+  });
+
+  test('a task names its tolerance and its schema; a pattern that takes for ever is named', async () => {
+    const base = {
+      name: 'own',
+      version: 1,
+      source: '-',
+      language: 'en',
+      files: { test: ['a.jsonl'] },
+      prompt: '{{q}}',
+      output: 'generate',
+      target: '{{a}}',
+    };
+    const folder = folderWith({
+      'a.jsonl': toJsonl([{ q: 'x', a: '100' }]),
+      'b.jsonl': toJsonl([{ q: 'x', a: '{"n": 1}' }]),
+    });
+    const run = async (more: object, answer: string) => {
+      const task = Task.parse({ ...base, ...more });
+      return (await runTask({ task, items: await taskItems(task, folder), completer: standIn(() => answer) })).score;
+    };
+    const tolerance = { absolute: 0, relative: 0.1 };
+    expect(await run({ scorer: 'numeric' }, '95')).toBe(0);
+    expect(await run({ scorer: 'numeric', tolerance }, '95')).toBe(1);
+    const files = { test: ['b.jsonl'] };
+    expect(await run({ scorer: 'json', files }, '{"n": 1}')).toBe(1);
+    expect(await run({ scorer: 'json', files, schema: { required: ['m'] } }, '{"n": 1}')).toBe(0);
+    await expect(run({ extract: [{ pattern: '^(a+)+$' }] }, `${'a'.repeat(40)}!`)).rejects.toThrow(
+      /\(a\+\)\+\$ takes too long/,
+    );
+    await expect(run({ extract: [{ pattern: '(' }] }, 'a')).rejects.toThrow(/not a pattern/);
   });
 
   test('a missing folder, a missing field and a wrong target say what to do', async () => {
