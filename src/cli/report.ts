@@ -43,7 +43,7 @@ export function reportOptions(command: Command): Command {
     )
     .option('--currency <code>', 'show money in CNY, EUR, …, or at your rate: CNY=7.1')
     .option('--teacher-model <name>', 'who the teacher was, where the rows do not say')
-    .option('--teacher-price <in,out>', 'USD per million input and output tokens, e.g. 2.5,10');
+    .option('--teacher-price <in,out>', 'USD per million input and output tokens, e.g. 2.5,10, or 2,3CNY');
 }
 
 /** Prices as the command line gives them. */
@@ -53,6 +53,7 @@ export function ledgerOptions(choices: ReportChoices): LedgerOptions {
     ...(choices.machine ? { machine: parseMachine(choices.machine) } : {}),
     ...(choices.watts === undefined ? {} : { watts: choices.watts }),
     ...(choices.traffic ? { traffic: readTraffic(resolve(choices.traffic)) } : {}),
+    ...(choices.currency ? { priceCurrency: parseCurrency(choices.currency).code } : {}),
     ...(choices.teacherModel ? { teacherModel: choices.teacherModel } : {}),
     ...(choices.teacherPrice ? { teacherPrice: parseTeacherPrice(choices.teacherPrice) } : {}),
   };

@@ -10,8 +10,11 @@ export interface Contamination {
   items: { test: string; seen: string; kind: 'near-duplicate' | 'n-grams' }[];
 }
 
-/** Stricter than the import, which leaves such rows out from 0.7 and 0.6 on: what is left is a leak beyond doubt. */
-const LIMITS = { nearDuplicate: 0.85, containment: 0.8 };
+/**
+ * A little above the import's 0.7 and 0.6, which leaves such rows out: so what it let through is never refused, because what
+ * texts share counts a little differently once some are gone, and copies with a few edits are.
+ */
+const LIMITS = { nearDuplicate: 0.75, containment: 0.7 };
 
 export function contaminationOf(test: readonly Example[], seen: readonly Example[]): Contamination {
   const leaks = findLeaks(test.map(asked), seen.map(asked), LIMITS);

@@ -196,6 +196,28 @@ describe('going on after a kill', () => {
   });
 });
 
+test('reasoning is counted once, within the answer or beside it, and cached tokens by either name', async () => {
+  const rows = [
+    {
+      prompt_tokens: 100,
+      completion_tokens: 30,
+      total_tokens: 130,
+      completion_tokens_details: { reasoning_tokens: 20 },
+    },
+    {
+      prompt_tokens: 100,
+      completion_tokens: 10,
+      total_tokens: 130,
+      completion_tokens_details: { reasoning_tokens: 20 },
+    },
+    { prompt_tokens: 100, completion_tokens: 30, prompt_cache_hit_tokens: 60, prompt_cache_miss_tokens: 40 },
+  ].map((usage, i) => example(i, 'a', 'x', { model: 'm', usage }));
+  const { teacher } = await run(dataset(rows), standIn(() => 'x').completer);
+  expect(teacher).toEqual([
+    expect.objectContaining({ promptTokens: 300, completionTokens: 90, reasoningTokens: 40, cachedTokens: 60 }),
+  ]);
+});
+
 describe('what would spoil the verdict', () => {
   test('test items that training rows give away are found', async () => {
     const words = (n: number) => Array.from({ length: 30 }, (_, i) => `w${n * 30 + i}`).join(' ');
@@ -204,12 +226,30 @@ describe('what would spoil the verdict', () => {
       example(100, `${words(3)} please`, 'yes'),
       example(101, `${words(70)} ${words(5)} ${words(71)}`, 'yes'),
       example(102, words(80), 'yes'),
+      // two characters of fifty, or one word of thirteen, make no new question
+      example(
+        103,
+        '我骑电动自行车撞了一位老人，老人腿骨折了，家属要求我赔偿八万元，我没有保险，请问我应当怎么办才好',
+        'yes',
+      ),
+      example(104, 'could you please tell me where the parcel that I ordered on monday is', 'yes'),
     ];
+    rows.push(
+      example(
+        20,
+        '我骑电动自行车撞了一位大爷，老人腿骨折了，家属要求我赔偿八万元，我没有保险，请问我应当怎么办才好',
+        'yes',
+      ),
+      example(21, 'could you please tell me where the parcel that I ordered on friday is', 'yes'),
+      example(22, '我想问一下租房合同到期以后房东不退押金，我应该去哪里起诉他', 'yes'),
+    );
     const { contamination } = await run(dataset(rows, train), standIn(right).completer);
-    expect(contamination).toMatchObject({ nearDuplicates: 1, passages: 1 });
+    expect(contamination).toMatchObject({ nearDuplicates: 3, passages: 1 });
     expect(contamination.items).toEqual([
       { test: 'row-3', seen: 'row-100', kind: 'near-duplicate' },
       { test: 'row-5', seen: 'row-101', kind: 'n-grams' },
+      { test: 'row-20', seen: 'row-103', kind: 'near-duplicate' },
+      { test: 'row-21', seen: 'row-104', kind: 'near-duplicate' },
     ]);
   });
 

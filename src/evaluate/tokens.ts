@@ -37,12 +37,14 @@ export function teacherTokens(examples: readonly Example[], count: CountTokens):
 const NOTHING = { promptTokens: 0, cachedTokens: 0, completionTokens: 0, reasoningTokens: 0 };
 
 function metered(usage: NonNullable<Example['usage']>): typeof NOTHING {
-  return {
-    promptTokens: usage.prompt_tokens,
-    cachedTokens: Math.min(usage.prompt_tokens, usage.prompt_tokens_details?.cached_tokens ?? 0),
-    completionTokens: usage.completion_tokens,
-    reasoningTokens: usage.completion_tokens_details?.reasoning_tokens ?? 0,
-  };
+  const { prompt_tokens: promptTokens, completion_tokens: said, total_tokens: total } = usage;
+  const reasoningTokens = usage.completion_tokens_details?.reasoning_tokens ?? 0;
+  // xAI and Gemini count reasoning beside the answer, OpenAI and DeepSeek within it; the total tells
+  const beside = total !== undefined && total === promptTokens + said + reasoningTokens ? reasoningTokens : 0;
+  // DeepSeek's own name for what OpenAI calls cached
+  const hits = usage.prompt_tokens_details?.cached_tokens ?? usage.prompt_cache_hit_tokens;
+  const cachedTokens = Math.min(promptTokens, typeof hits === 'number' ? hits : 0);
+  return { promptTokens, cachedTokens, completionTokens: said + beside, reasoningTokens };
 }
 
 function estimate(example: Example, count: CountTokens): typeof NOTHING {

@@ -8,6 +8,7 @@ import { breakEven, type Day, readTraffic } from './break-even.ts';
 import { parseCurrency } from './currency.ts';
 import { planeChart } from './html/plane.ts';
 import { parseMachine } from './machine.ts';
+import { parseTeacherPrice, priceOf } from './prices.ts';
 
 const root = mkdtempSync(join(tmpdir(), 'cupel-further-'));
 afterAll(() => rmSync(root, { recursive: true, force: true }));
@@ -35,6 +36,17 @@ test('currencies at dated rates, or at a rate of one’s own', () => {
   expect(parseCurrency('USD').perUsd).toBe(1);
   expect(() => parseCurrency('SEK')).toThrow(/no rate/);
   expect(() => parseCurrency('CNY=-1')).toThrow(/no rate/);
+});
+
+test('price tables in several currencies, and a price of one’s own', () => {
+  expect(priceOf('deepseek-chat')).toMatchObject({ input: 0.28, output: 0.42 });
+  const yuan = priceOf('deepseek-chat', 'CNY');
+  expect(yuan.input).toBeCloseTo(2 / 7.189, 12);
+  expect(yuan).toMatchObject({ asOf: '2025-09-29', note: expect.stringMatching(/2 and 3 CNY, at 7.189/) });
+  expect(priceOf('gpt-4o', 'CNY')).toMatchObject({ input: 2.5 });
+  expect(parseTeacherPrice('2,3CNY').output).toBeCloseTo(3 / 7.189, 12);
+  expect(parseTeacherPrice('2.5,10,1.25')).toEqual({ input: 2.5, output: 10, cached: 1.25 });
+  expect(() => parseTeacherPrice('2,3XYZ')).toThrow(/no rate/);
 });
 
 describe('break-even', () => {

@@ -20,6 +20,8 @@ export interface LedgerOptions {
   traffic?: readonly Day[];
   /** Who the teacher was, where the rows do not say, or say it wrong. */
   teacherModel?: string;
+  /** Of the vendor's price list, where it has several. */
+  priceCurrency?: string;
   /** USD per million tokens; overrides the price table. */
   teacherPrice?: { input: number; output: number; cached?: number };
 }
@@ -177,7 +179,7 @@ function statedEnergy(watts: number | undefined, spent: readonly Spent[], reques
 function teacherCost(evaluated: Evaluated, options: LedgerOptions): Omit<Ledger['teacher'], 'usdPer1kCorrect'> {
   const models = evaluated.teacher.map((tokens): TeacherCost => {
     const model = options.teacherModel ?? tokens.model;
-    const price = givenPrice(options) ?? priceOf(model);
+    const price = givenPrice(options) ?? priceOf(model, options.priceCurrency);
     const { requests, promptTokens, cachedTokens, completionTokens, estimated } = tokens;
     const usd = tokensUsd(tokens, price);
     return { model, requests, promptTokens, cachedTokens, completionTokens, estimated, price, usd };

@@ -2,11 +2,14 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { z } from 'zod';
 import { CupelError } from '../base/errors.ts';
+import { parseCurrency } from './currency.ts';
 
 const Table = z.object({
   vendor: z.string(),
   source: z.string(),
   unit: z.string(),
+  /** Of the prices; turned into US dollars at the dated rate. */
+  currency: z.string().length(3).default('USD'),
   prices: z.array(
     z.object({
       models: z.array(z.string()).min(1),
@@ -43,17 +46,27 @@ export const ASSUMED_TEACHER = 'gpt-4o';
 
 // data stays in src/, also when the built code runs from dist/: both are two folders below the package
 const FOLDER = new URL('../../src/report/prices/', import.meta.url);
-let known: { pattern: string; price: TokenPrice }[] | undefined;
+interface Listed {
+  pattern: string;
+  currency: string;
+  price: TokenPrice;
+}
+let known: Listed[] | undefined;
 
-function table(): { pattern: string; price: TokenPrice }[] {
+function table(): Listed[] {
   known ??= readdirSync(FOLDER)
     .filter((name) => name.endsWith('.json') && !['machines.json', 'rates.json'].includes(name))
     .flatMap((name) => {
-      const { vendor, source, prices } = Table.parse(readJson(name));
+      const { vendor, source, currency, prices } = Table.parse(readJson(name));
+      const rate = parseCurrency(currency);
+      const usd = (amount: number) => amount / rate.perUsd;
       return prices.flatMap(({ models, input, cached = input, output, asOf, note }) =>
-        models.map((pattern) => {
+        models.map((pattern): Listed => {
           const from = `${vendor} ${pattern}`;
-          return { pattern, price: { input, cached, output, from, source, asOf, note, assumed: false } };
+          const listed = `listed as ${input} and ${output} ${currency}, at ${rate.perUsd} to the dollar (${rate.asOf})`;
+          const notes = [note, currency !== 'USD' && listed].filter(Boolean).join('; ') || undefined;
+          const amounts = { input: usd(input), cached: usd(cached), output: usd(output) };
+          return { pattern, currency, price: { ...amounts, from, source, asOf, note: notes, assumed: false } };
         }),
       );
     })
@@ -65,17 +78,23 @@ function readJson(name: string): unknown {
   return JSON.parse(readFileSync(new URL(name, FOLDER), 'utf8'));
 }
 
-/** List price of a model; `vendor/model` and upper case are understood. Unknown: the assumed teacher's, and flagged so. */
-export function priceOf(model: string): TokenPrice {
-  const price = findPrice(model);
+/**
+ * List price of a model; `vendor/model` and upper case are understood. Where a vendor has prices in several currencies, that of
+ * `currency`, else of US dollars. Unknown: the assumed teacher's, and flagged so.
+ */
+export function priceOf(model: string, currency = 'USD'): TokenPrice {
+  const price = findPrice(model, currency);
   if (price) return price;
   const assumed = findPrice(ASSUMED_TEACHER)!;
   return { ...assumed, assumed: true, note: `no price is known for "${model}"; that of ${ASSUMED_TEACHER} stands in` };
 }
 
-function findPrice(model: string): TokenPrice | undefined {
+function findPrice(model: string, currency = 'USD'): TokenPrice | undefined {
   const name = model.trim().toLowerCase().split('/').at(-1)!;
-  return table().find(({ pattern }) => matches(pattern, name))?.price;
+  const found = table().filter(({ pattern }) => matches(pattern, name));
+  const listed = found.filter(({ pattern }) => pattern === found[0].pattern);
+  const [best] = [currency, 'USD'].flatMap((code) => listed.filter((entry) => entry.currency === code));
+  return (best ?? listed[0])?.price;
 }
 
 /** `*` at the end of a pattern stands for any rest. */
@@ -83,18 +102,21 @@ function matches(pattern: string, name: string): boolean {
   return pattern.endsWith('*') ? name.startsWith(pattern.slice(0, -1)) : name === pattern;
 }
 
-/** `IN,OUT` or `IN,OUT,CACHED`: USD per million tokens, as `--teacher-price` takes them. @throws CupelError (exit code 2) */
+/** `IN,OUT` or `IN,OUT,CACHED`, perhaps with a currency behind (`2,3CNY`): USD per million tokens, as `--teacher-price` takes them. @throws CupelError (exit code 2) */
 export function parseTeacherPrice(text: string): { input: number; output: number; cached?: number } {
-  const numbers = text.split(',').map((part) => (part.trim() === '' ? Number.NaN : Number(part)));
+  const code = /(?<=\d\s*)[A-Za-z]{3}$/.exec(text.trim())?.[0];
+  const perUsd = code ? parseCurrency(code).perUsd : 1;
+  const plain = code ? text.trim().slice(0, -3) : text;
+  const numbers = plain.split(',').map((part) => (part.trim() === '' ? Number.NaN : Number(part)));
   if (numbers.length < 2 || numbers.length > 3 || numbers.some((value) => !Number.isFinite(value) || value < 0)) {
     throw new CupelError(`not a price: "${text}"`, {
       place: { field: '--teacher-price' },
       remedy:
-        'write USD per million input and output tokens, e.g. 2.5,10 (and, if you like, cached input: 2.5,10,1.25)',
+        'write USD per million input and output tokens, e.g. 2.5,10 (and, if you like, cached input: 2.5,10,1.25), or 2,3CNY',
       exitCode: 2,
     });
   }
-  const [input, output, cached] = numbers;
+  const [input, output, cached] = numbers.map((value) => value / perUsd);
   return { input, output, ...(cached === undefined ? {} : { cached }) };
 }
 
