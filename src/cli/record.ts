@@ -155,13 +155,17 @@ export function upstreamOf(spec: string, env: NodeJS.ProcessEnv): UpstreamOption
 /** The user's own prices first, then the list prices that the report knows. */
 function priceBy(file: string | undefined): Price {
   const own = file === undefined ? () => null : readPrices(resolve(file));
-  return (model, tokens) => {
-    const listed = () => {
-      const price = model === null ? undefined : priceOf(model);
-      return price && !price.assumed ? priceFrom({ [model!]: price })(model, tokens) : null;
-    };
-    return own(model, tokens) ?? listed();
+  // callers may name models as they like: only so many are remembered
+  const found = new Map<string, Price>();
+  const listed = (model: string): Price => {
+    const known = found.get(model);
+    if (known) return known;
+    const { assumed, ...price } = priceOf(model);
+    const made: Price = assumed ? () => null : priceFrom({ [model]: price });
+    if (found.size < 1000) found.set(model, made);
+    return made;
   };
+  return (model, tokens) => own(model, tokens) ?? (model === null ? null : listed(model)(model, tokens));
 }
 
 function customPatterns(file: string | undefined): CustomPattern[] | undefined {

@@ -30,6 +30,21 @@ export class Collected {
     if (this.streamed && !this.#decode) this.#reader = new SseReader((data) => this.#events.add(data));
   }
 
+  /** The stream's end mark has come. */
+  get ended(): boolean {
+    return this.#reader?.done ?? false;
+  }
+
+  /** Something of the answer itself has come; where events are not read, anything. */
+  get begun(): boolean {
+    return this.#reader ? this.#events.begun : this.#size > 0;
+  }
+
+  /** The stream itself says that the upstream failed; known for certain after `result`. */
+  get failed(): boolean {
+    return this.#events.failed;
+  }
+
   add(chunk: Buffer): void {
     this.#size += chunk.length;
     if (this.#reader) this.#reader.push(chunk);

@@ -16,8 +16,8 @@ export interface Ending {
   upstream: string | null;
   attempts: number;
   streamed: boolean;
-  /** Milliseconds on the clock of `performance.now()`. */
-  firstByteAt: number | null;
+  /** When the answer itself began: on a stream the first event with text or a call. Milliseconds of `performance.now()`. */
+  begunAt: number | null;
   endedAt: number;
   /** The answer as it is recorded. */
   response: unknown;
@@ -71,7 +71,7 @@ async function unanswered(call: RelayCall, error: unknown, gone: boolean): Promi
     upstream: null,
     attempts: error instanceof ForwardError ? error.attempts : 1,
     streamed: false,
-    firstByteAt: null,
+    begunAt: null,
     endedAt: performance.now(),
     response: gone ? null : { error: { message: error instanceof Error ? error.message : String(error) } },
   });
@@ -87,7 +87,7 @@ class Passage {
   #forwarded: Forwarded;
   #controller: AbortController;
   #collected: Collected;
-  #firstByteAt: number | null = null;
+  #begunAt: number | null = null;
   #finished = false;
   #recorded = false;
 
@@ -126,34 +126,44 @@ class Passage {
 
   /** Passes events on as they come; the chunk with the end mark waits until the exchange is on file. */
   async #stream(): Promise<undefined> {
-    const done = new DoneDetector();
+    const mark = new DoneDetector();
+    let near = false;
     this.#head(true);
     this.#call.outgoing.flushHeaders();
-    for await (const chunk of this.#answer as AsyncIterable<Buffer>) {
-      this.#firstByteAt ??= performance.now();
-      if (!this.#finished && done.push(chunk)) {
-        this.#collected.add(chunk);
-        await this.#finish('complete');
-        await this.#write(chunk);
-      } else {
-        await this.#write(chunk);
-        if (!this.#finished) this.#collected.add(chunk);
-      }
-    }
+    await eachChunk(this.#answer, (chunk) => {
+      near ||= mark.push(chunk);
+      if (this.#finished) return this.#write(chunk);
+      if (near) return this.#lastOf(chunk);
+      const written = this.#write(chunk);
+      this.#take(chunk);
+      return written;
+    });
+  }
+
+  /** A chunk that may hold the end mark is understood before it is passed on. */
+  #lastOf(chunk: Buffer): void | Promise<void> {
+    this.#take(chunk);
+    if (!this.#collected.ended) return this.#write(chunk);
+    return this.#finish('complete').then(() => this.#write(chunk));
+  }
+
+  #take(chunk: Buffer): void {
+    const at = this.#begunAt === null ? performance.now() : 0;
+    this.#collected.add(chunk);
+    if (this.#begunAt === null && this.#collected.begun) this.#begunAt = at;
   }
 
   /** Passes chunks on, one behind: the last is returned and waits until the exchange is on file. */
   async #whole(): Promise<Buffer | undefined> {
     let held: Buffer | undefined;
-    for await (const chunk of this.#answer as AsyncIterable<Buffer>) {
-      this.#firstByteAt ??= performance.now();
-      if (held) {
-        this.#head();
-        await this.#write(held);
-      }
+    await eachChunk(this.#answer, (chunk) => {
+      this.#take(chunk);
+      const before = held;
       held = chunk;
-      this.#collected.add(chunk);
-    }
+      if (!before) return;
+      this.#head();
+      return this.#write(before);
+    });
     return held;
   }
 
@@ -171,10 +181,11 @@ class Passage {
     this.#call.outgoing.end(problem.body);
   }
 
-  async #write(chunk: Buffer): Promise<void> {
+  /** A promise where the caller reads slower than the upstream writes. */
+  #write(chunk: Buffer): void | Promise<void> {
     const { outgoing } = this.#call;
     if (outgoing.write(chunk) || outgoing.destroyed) return;
-    await new Promise<void>((resolve) => {
+    return new Promise<void>((resolve) => {
       const go = () => {
         outgoing.off('drain', go);
         outgoing.off('close', go);
@@ -188,15 +199,38 @@ class Passage {
   async #finish(outcome: Outcome): Promise<void> {
     if (this.#finished) return;
     this.#finished = true;
+    const endedAt = performance.now();
+    const response = this.#collected.result();
     this.#recorded = await this.#call.finish({
       status: this.#answer.statusCode!,
-      outcome,
+      outcome: outcome === 'complete' && this.#collected.failed ? 'error' : outcome,
       upstream: this.#forwarded.upstream.name,
       attempts: this.#forwarded.attempts,
       streamed: this.#collected.streamed,
-      firstByteAt: this.#firstByteAt,
-      endedAt: performance.now(),
-      response: this.#collected.result(),
+      begunAt: this.#begunAt,
+      endedAt,
+      response,
     });
   }
+}
+
+/** Hands chunks over as they come; a promise that `take` returns holds the next one back. Rejects when they break off. */
+function eachChunk(answer: IncomingMessage, take: (chunk: Buffer) => void | Promise<void>): Promise<void> {
+  return new Promise((resolve, reject) => {
+    let busy: void | Promise<void>;
+    const broken = (error: unknown) => void Promise.resolve(busy).then(() => reject(error), reject);
+    answer.on('data', (chunk: Buffer) => {
+      try {
+        busy = take(chunk);
+      } catch (error) {
+        broken(error);
+      }
+      if (!busy) return;
+      answer.pause();
+      busy.then(() => answer.resume(), broken);
+    });
+    answer.on('end', resolve);
+    answer.on('error', broken);
+    answer.on('close', () => broken(new Error('the answer broke off')));
+  });
 }

@@ -146,7 +146,7 @@ export class Service {
       completion_id: typeof id === 'string' ? id : null,
       ...tokens,
       latency_ms: since(ending.endedAt),
-      first_token_ms: ending.firstByteAt === null ? null : since(ending.firstByteAt),
+      first_token_ms: ending.begunAt === null ? null : since(ending.begunAt),
       usd: this.parts.price(arrival.model, tokens),
       key_id: arrival.key?.id ?? null,
       user_id: arrival.labels.user,

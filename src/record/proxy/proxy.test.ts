@@ -32,8 +32,11 @@ test('a stream cut at any two bytes gives the same completion, and its end mark 
     const whole = reassemble(cut);
     expect(whole.result).toEqual(expected);
     expect(whole.ended).toBe(true);
-    const done = new DoneDetector();
-    expect(cut.map((chunk) => done.push(chunk))).toEqual(at >= end ? [true, false] : [false, true]);
+    const mark = new DoneDetector();
+    expect(cut.map((chunk) => mark.push(chunk))).toEqual(at >= end ? [true, false] : [false, true]);
+    const reader = new SseReader(() => {});
+    reader.push(cut[0]);
+    expect(reader.done).toBe(at > end);
   }
 });
 
@@ -70,6 +73,51 @@ test('tool calls, logprobs and several choices are merged by their index', () =>
     message: { content: 'bc' },
     logprobs: { content: [{ token: 'b' }, { token: 'c' }] },
   });
+});
+
+test('a stream of which only the text changes is read the same as one whose events all differ', () => {
+  const words = ['Hel', 'lo "you"', '\\ back\n', '', '你', '\u{1F600}', '","finish_reason":"x', 'data: [DONE]', ' end'];
+  const chunk = (delta: object, more: object = {}, finish: string | null = null) => ({
+    id: 'c',
+    object: 'chat.completion.chunk',
+    choices: [{ index: 0, delta, logprobs: null, finish_reason: finish }],
+    ...more,
+  });
+  const all = [
+    chunk({ role: 'assistant', content: '' }),
+    ...words.map((reasoning_content) => chunk({ content: null, reasoning_content })),
+    ...words.map((content) => chunk({ content })),
+    chunk({ content: 'odd' }, { usage: USAGE }),
+    ...words.map((content) => chunk({ content })),
+    chunk({}, {}, 'stop'),
+  ];
+  const read = (events: object[]) => {
+    const whole = new Reassembly();
+    for (const event of events) whole.add(JSON.stringify(event));
+    return whole.result;
+  };
+  const plain = read(all);
+  // a field that is never the same keeps each event from being recognised
+  const odd = read(all.map((event, i) => ({ ...event, choices: event.choices.map((one) => ({ ...one, x: i })) })));
+  expect(plain).toMatchObject({
+    choices: [{ message: { content: `${words.join('')}odd${words.join('')}`, reasoning_content: words.join('') } }],
+    usage: USAGE,
+  });
+  const { choices } = odd as { choices: { message: object }[] };
+  expect((plain as typeof odd & { choices: object[] }).choices[0]).toMatchObject({ message: choices[0].message });
+});
+
+test('it is told when the answer itself begins, and when the stream says that it failed', () => {
+  const whole = new Reassembly();
+  const chunk = (delta: object) => JSON.stringify({ id: 'c', choices: [{ index: 0, delta, finish_reason: null }] });
+  whole.add(chunk({ role: 'assistant', content: '' }));
+  expect(whole.begun).toBe(false);
+  whole.add(chunk({ content: 'a' }));
+  expect([whole.begun, whole.failed]).toEqual([true, false]);
+  whole.add('{"error":{"message":"out of memory"}}');
+  for (const nonsense of ['null', '7', '{"choices":[null]}']) whole.add(nonsense);
+  expect(whole.failed).toBe(true);
+  expect(whole.result).toMatchObject({ choices: [{ message: { content: 'a' } }], error: { message: 'out of memory' } });
 });
 
 test('events of other APIs are kept; the responses API ends with its whole response', () => {

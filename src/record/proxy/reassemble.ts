@@ -1,4 +1,5 @@
 // Puts a streamed completion together again: what the same request would have returned without `stream`.
+import { DeltaTemplate, type Piece } from './delta.ts';
 
 type Json = Record<string, unknown>;
 
@@ -9,6 +10,9 @@ export class Reassembly {
   #usage: unknown;
   #other: unknown[] = [];
   #ended = false;
+  #begun = false;
+  #error: unknown;
+  #template = new DeltaTemplate();
 
   /** Data of one event. Text that is not JSON is kept among the other events. */
   add(data: string): void {
@@ -16,6 +20,12 @@ export class Reassembly {
       this.#ended = true;
       return;
     }
+    const piece = this.#template.piece(data);
+    if (piece) this.#addPiece(piece);
+    else this.#addEvent(data);
+  }
+
+  #addEvent(data: string): void {
     let event: Json;
     try {
       event = JSON.parse(data) as Json;
@@ -23,13 +33,28 @@ export class Reassembly {
       this.#other.push(data);
       return;
     }
-    if (Array.isArray(event.choices)) this.#addChunk(event);
-    else this.#other.push(event);
+    if (
+      Array.isArray(event?.choices) &&
+      event.choices.every((choice) => choice !== null && typeof choice === 'object')
+    ) {
+      this.#addChunk(event);
+      this.#template.learn(data, event);
+    } else this.#addOther(event);
   }
 
   /** The stream said `[DONE]`. */
   get ended(): boolean {
     return this.#ended;
+  }
+
+  /** Something of the answer has come: text, reasoning or a call, not only the head. */
+  get begun(): boolean {
+    return this.#begun;
+  }
+
+  /** An event said that the upstream failed in the middle. */
+  get failed(): boolean {
+    return this.#error !== undefined;
   }
 
   get result(): unknown {
@@ -40,8 +65,21 @@ export class Reassembly {
     return this.#other.length > 0 ? { events: this.#other } : null;
   }
 
+  #addOther(event: Json): void {
+    this.#other.push(event);
+    this.#error ??= event?.error ?? undefined;
+    this.#begun ||= event?.delta !== undefined;
+  }
+
+  #addPiece({ index, name, text }: Piece): void {
+    const message = this.#choices.get(index)!.message as Json;
+    message[name] = ((message[name] as string | null) ?? '') + text;
+    this.#begun ||= text !== '';
+  }
+
   #addChunk(event: Json): void {
     const { choices, usage, object, ...rest } = event;
+    this.#error ??= event.error ?? undefined;
     this.#head ??= { ...rest, object: object === 'chat.completion.chunk' ? 'chat.completion' : object };
     if (usage) this.#usage = usage;
     for (const choice of choices as Json[]) this.#addChoice(choice);
@@ -49,6 +87,7 @@ export class Reassembly {
 
   #addChoice({ index = 0, delta, ...rest }: Json): void {
     const choice = this.#choices.get(index as number) ?? { index };
+    this.#begun ||= Boolean(rest.text) || Object.entries(delta ?? {}).some(([name, value]) => name !== 'role' && value);
     this.#choices.set(index as number, choice);
     if (delta) choice.message = merge(choice.message, delta);
     for (const [name, value] of Object.entries(rest)) {
@@ -60,7 +99,8 @@ export class Reassembly {
   #completion(): Json {
     const choices = [...this.#choices.values()].sort((a, b) => (a.index as number) - (b.index as number));
     for (const choice of choices) dropIndexes(choice.message as Json | undefined);
-    return { ...this.#head, choices, ...(this.#usage ? { usage: this.#usage } : {}) };
+    const error = this.#error === undefined ? {} : { error: this.#error };
+    return { ...this.#head, choices, ...(this.#usage ? { usage: this.#usage } : {}), ...error };
   }
 }
 

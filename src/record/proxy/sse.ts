@@ -7,9 +7,15 @@ export class SseReader {
   #rest = '';
   #data: string[] = [];
   #onData: (data: string) => void;
+  #done = false;
 
   constructor(onData: (data: string) => void) {
     this.#onData = onData;
+  }
+
+  /** OpenAI's end mark was read as data of its own; a text that mentions it is no end. */
+  get done(): boolean {
+    return this.#done;
   }
 
   push(chunk: Uint8Array): void {
@@ -36,22 +42,24 @@ export class SseReader {
       if (this.#data.length > 0) this.#onData(this.#data.join('\n'));
       this.#data = [];
     } else if (line.startsWith('data:')) {
-      this.#data.push(line.slice(line[5] === ' ' ? 6 : 5));
+      const data = line.slice(line[5] === ' ' ? 6 : 5);
+      this.#done ||= data.trim() === '[DONE]';
+      this.#data.push(data);
     }
   }
 }
 
 const DONE = Buffer.from('[DONE]');
 
-/** Tells which chunk carries OpenAI's end mark `[DONE]`, also when it is split over two. */
+/** Tells cheaply which chunk may carry OpenAI's end mark `[DONE]`, also when it is split over two. */
 export class DoneDetector {
   #tail: Buffer = Buffer.alloc(0);
 
   push(chunk: Buffer): boolean {
-    const across = Buffer.concat([this.#tail, chunk.subarray(0, DONE.length - 1)]);
-    const found = chunk.includes(DONE) || across.includes(DONE);
-    const keep = Buffer.concat([this.#tail, chunk.subarray(-(DONE.length - 1))]);
-    this.#tail = keep.subarray(-(DONE.length - 1));
-    return found;
+    if (chunk.includes(DONE)) return true;
+    const edge = Buffer.concat([this.#tail, chunk.subarray(0, DONE.length - 1)]);
+    const last = chunk.length >= DONE.length ? chunk : edge;
+    this.#tail = last.subarray(-(DONE.length - 1));
+    return edge.includes(DONE);
   }
 }

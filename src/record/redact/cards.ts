@@ -4,7 +4,7 @@ import { fillDigits } from './pseudonym.ts';
 
 // in one piece or in the groups that cards are printed in, with one kind of separator
 const CARD =
-  /(?<![A-Za-z0-9_.$€£¥#-])(?:\d{4}([ -])\d{4}\1\d{4}\1\d{1,4}(?:\1\d{1,3})?|\d{4}([ -])\d{6}\2\d{4,5}|\d{6}[ -]\d{13}|\d{13,19})(?![A-Za-z0-9_]|[.-]\d)/g;
+  /(?<![A-Za-z0-9.$€£¥-])(?:\d{4}([ .-] {0,2})\d{4}\1\d{4}\1\d{1,4}(?:\1\d{1,3})?|\d{4}([ .-] {0,2})\d{6}\2\d{4,5}|\d{6}[ -]\d{13}|\d{13,19})(?![A-Za-z0-9_]|[.-]\d)/g;
 
 /** Prefix and lengths by issuer: American Express, Diners, JCB, Mastercard, Mir, UnionPay, Maestro, Discover, Visa. */
 const ISSUERS: [RegExp, number[]][] = [

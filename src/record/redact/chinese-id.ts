@@ -3,7 +3,7 @@ import { type Detector, matches } from './detector.ts';
 import { fillDigits } from './pseudonym.ts';
 
 const NUMBER =
-  /(?<![A-Za-z0-9_.])[1-9]\d{5}([ -]?)(?:18|19|20)\d{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])\1\d{3}[\dXx](?![A-Za-z0-9_]|\.\d)/g;
+  /(?<![A-Za-z0-9.])[1-9]\d{2}[ -]?\d{3}[ -]?(?:18|19|20)\d{2}[ -]?(?:0[1-9]|1[0-2])[ -]?(?:0[1-9]|[12]\d|3[01])[ -]?\d{3}[\dXx](?![A-Za-z0-9_]|\.\d)/g;
 
 /** The form issued until 1999 has no checksum; it counts only where the text says what it is. */
 const OLD_NUMBER =
@@ -16,7 +16,7 @@ const PROVINCES = new Set(
 
 export const chineseIds: Detector = {
   kind: 'chinese_id',
-  hint: /\d{6}/,
+  hint: /\d{4}/,
   *find(text) {
     yield* matches(text, NUMBER, ([number]) => {
       const plain = number.replace(/[ -]/g, '').toUpperCase();

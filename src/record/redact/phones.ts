@@ -3,19 +3,22 @@ import { type CountryCode, type PhoneNumber, parsePhoneNumberFromString } from '
 import { type Detector, type Found, matches } from './detector.ts';
 import { fillDigits } from './pseudonym.ts';
 
-const BEFORE = '(?<![A-Za-z0-9_.+/=#-])';
-const AFTER = '(?![A-Za-z0-9_]|[.,:/-]\\d)';
+// after `=` and `/` numbers of all kinds stand, unless the name before or a number before it says that it is a telephone's
+const BEFORE =
+  '(?:(?<![A-Za-z0-9_.+/=#-])|(?<=(?:phone|mobile|tel|cell|msisdn|contact)\\w{0,10}=)|(?<=wa\\.me/)|(?<=\\d{8}/))';
+// a list of numbers may follow
+const AFTER = '(?![A-Za-z0-9_]|[.:-]\\d|[,/](?!\\+|1[3-9]\\d{9}(?!\\d))\\d)';
 
-const INTERNATIONAL = new RegExp(`${BEFORE}(?:\\+|00)\\(?\\d(?:[ .()-]{0,2}\\d){6,14}${AFTER}`, 'g');
+const INTERNATIONAL = new RegExp(`${BEFORE}(?:\\+|00)\\(?\\d(?:[ .()-]{0,2}\\d){6,14}${AFTER}`, 'gi');
 
 const NATIONAL: Partial<Record<CountryCode, RegExp>> = {
   // mobile (with or without 86), then landline with its area code; 400 and 800 hotlines are nobody's own
   CN: new RegExp(
-    `${BEFORE}(?:(?:86|\\(86\\))[ -]?)?(?:1[3-9]\\d([ -]?)\\d{4}\\1\\d{4}|\\(?0(?:10|2\\d|[3-9]\\d{2})\\)?[ -]?\\d{3,4}[ -]?\\d{4})${AFTER}`,
-    'g',
+    `${BEFORE}(?:(?:86|\\(86\\))[ -]?)?(?:1[3-9]\\d([ .-]?)\\d{4}\\1\\d{4}|1[3-9]\\d{2}([ -])\\d{3}\\2\\d{4}|1[3-9]\\d([ -])\\d{3}\\3\\d{5}|\\(?0(?:10|2\\d|[3-9]\\d{2})\\)?[ -]?\\d{3,4}[ -]?\\d{4})${AFTER}`,
+    'gi',
   ),
-  US: new RegExp(`${BEFORE}(?:1[-. ])?(?:\\([2-9]\\d{2}\\) ?|[2-9]\\d{2}[-. ])\\d{3}[-. ]\\d{4}${AFTER}`, 'g'),
-  GB: new RegExp(`${BEFORE}\\(?0[1-37]\\d{1,4}\\)?[ -]\\d{3,4}[ -]?\\d{3,4}${AFTER}`, 'g'),
+  US: new RegExp(`${BEFORE}(?:1[-. ])?(?:\\([2-9]\\d{2}\\) ?|[2-9]\\d{2}[-. ])\\d{3}[-. ]\\d{4}${AFTER}`, 'gi'),
+  GB: new RegExp(`${BEFORE}\\(?0[1-37]\\d{1,4}\\)?[ -]\\d{3,4}[ -]?\\d{3,4}${AFTER}`, 'gi'),
 };
 
 /** Regions whose national spelling (without `+`) can be told from other numbers. */

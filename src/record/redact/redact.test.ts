@@ -91,7 +91,7 @@ test('values are redacted through and through; images, ids and roles are left', 
       { type: 'text', text: 'call 13800138000' },
       { type: 'image_url', image_url: { url: image } },
     ],
-    n: 13800138000,
+    n: 1732531200000,
     none: null,
   };
   const counts: RedactionCounts = {};
@@ -106,6 +106,65 @@ test('JSON within a string, as tool calls have it, stays JSON', () => {
   const { text, counts } = redact(args);
   expect(Object.keys(JSON.parse(text))).toEqual(['to', 'phone', 'password']);
   expect(counts).toMatchObject({ email: 1, phone: 1 });
+});
+
+test('escapes within a text are no letters, and JSON that is written with them stays JSON', () => {
+  const args = JSON.stringify({ note: 'call\n13800138000\tor write\nann.lee@corp-mail.com', 密码: 'Wo2AiBeijing' });
+  const escaped = args.replace(/[^ -~]/g, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`);
+  for (const text of [args, escaped, JSON.stringify(args)]) {
+    const counts: RedactionCounts = {};
+    const after = redactor.value(text, counts);
+    expect(after).not.toMatch(/13800138000|ann\.lee|Wo2Ai/);
+    expect(counts).toEqual({ phone: 1, email: 1, secret: 1 });
+    expect(() => JSON.parse(after)).not.toThrow();
+  }
+});
+
+test("numbers and names of fields are somebody's too; a number stays a number, and once is enough", () => {
+  const counts: RedactionCounts = {};
+  const value = {
+    phone: 13800138000,
+    card: 4111111111111111,
+    at: 1732531200,
+    ms: 1732531200000,
+    'ann.lee@corp-mail.com': 1,
+    db: { password: 'Tr0ub4dor' },
+  };
+  const after = redactor.value(value, counts);
+  expect(counts).toEqual({ phone: 1, card: 1, email: 1, secret: 1 });
+  expect(JSON.stringify(after)).not.toMatch(/13800138000|4111111111111111|ann|Tr0ub/);
+  expect([typeof after.phone, typeof after.card, after.at, after.ms]).toEqual([
+    'number',
+    'number',
+    1732531200,
+    1732531200000,
+  ]);
+  expect(redactor.value(after, {})).toEqual(after);
+});
+
+test('log-probabilities do not spell the secret once more', () => {
+  const tokens = ['Write', ' to', ' ann', '.lee', '@corp', '-mail', '.com', '!'];
+  const item = (token: string) => ({
+    token,
+    logprob: -1,
+    bytes: [...Buffer.from(token)],
+    top_logprobs: [{ token, logprob: -1 }],
+  });
+  const whole = { content: tokens.join(''), logprobs: { content: tokens.map(item) } };
+  const after = redactor.value(whole, {});
+  expect(after.logprobs.content.map(({ token }) => token).join('')).toBe(after.content);
+  expect(JSON.stringify(after)).not.toMatch(/lee|corp/);
+  expect(after.logprobs.content[0]).toEqual(item('Write'));
+  const lists = {
+    tokens,
+    token_logprobs: tokens.map(() => -1),
+    top_logprobs: tokens.map((token) => ({ [token]: -1 })),
+  };
+  const old = redactor.value({ logprobs: lists }, {}).logprobs;
+  expect(old.tokens.join('')).toBe(after.content);
+  expect(JSON.stringify(old)).not.toMatch(/lee|corp/);
+  const clean = { logprobs: { content: tokens.slice(0, 2).map(item) } };
+  expect(redactor.value(clean, {})).toEqual(clean);
 });
 
 describe('custom patterns', () => {

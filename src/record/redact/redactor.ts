@@ -4,9 +4,11 @@ import { cards } from './cards.ts';
 import { chineseIds } from './chinese-id.ts';
 import { type Detector, type Found, matches } from './detector.ts';
 import { emails } from './emails.ts';
+import { narrowed } from './narrow.ts';
 import { type PhoneRegion, phones } from './phones.ts';
 import { Pseudonyms } from './pseudonym.ts';
-import { secrets } from './secrets.ts';
+import { SECRET_NAMES, secrets } from './secrets.ts';
+import { isTokenList, type Replacement, withoutSecrets, withoutSecretsInLists } from './tokens.ts';
 
 /** Kind of secret -> how many were replaced. */
 export type RedactionCounts = Record<string, number>;
@@ -65,6 +67,18 @@ export class Redactor {
   }
 
   #search(text: string, counts: RedactionCounts): string {
+    const found = this.#find(text, counts);
+    let result = '';
+    let at = 0;
+    for (const { start, end, text: standIn } of found) {
+      result += text.slice(at, start) + standIn;
+      at = end;
+    }
+    return at === 0 ? text : result + text.slice(at);
+  }
+
+  /** Secrets in the order of the text, with what stands in for them. */
+  #find(text: string, counts: RedactionCounts): Replacement[] {
     const plain = narrowed(text);
     const taken: (Found & { detector: Detector })[] = [];
     for (const detector of this.#detectors) {
@@ -74,32 +88,84 @@ export class Redactor {
         if (!overlaps) taken.push({ ...found, detector });
       }
     }
-    return taken.length === 0 ? text : this.#replace(text, plain, taken, counts);
+    return taken
+      .sort((a, b) => a.start - b.start)
+      .map(({ detector, ...found }) => {
+        counts[detector.kind] = (counts[detector.kind] ?? 0) + 1;
+        const { start, end } = found;
+        return { start, end, text: detector.standIn(found, plain.slice(start, end), this.#pseudonyms) };
+      });
   }
 
-  /** A JSON value with every string in it redacted; images and sounds as `data:` URLs stay as they are. */
+  /**
+   * A JSON value with every string, name and large number in it redacted; images and sounds as `data:` URLs stay as they
+   * are, and so do the API's own fields.
+   */
   value<T>(value: T, counts: RedactionCounts): T {
-    if (typeof value === 'string') return (isData(value) ? value : this.text(value, counts)) as T;
-    if (Array.isArray(value)) return value.map((item: unknown) => this.value(item, counts)) as T;
+    if (typeof value === 'string') return (isData(value) ? value : this.#string(value, counts)) as T;
+    if (typeof value === 'number') return (value > LARGE ? this.#number(value, counts) : value) as T;
     if (value === null || typeof value !== 'object') return value;
+    if (Array.isArray(value)) {
+      const items = isTokenList(value) ? withoutSecrets(value, (text) => this.#find(text, {})) : value;
+      return items.map((item: unknown) => this.value(item, counts)) as T;
+    }
     const result: Record<string, unknown> = {};
-    for (const [name, inner] of Object.entries(value)) {
-      result[name] = LITERAL.has(name) && typeof inner === 'string' ? inner : this.value(inner, counts);
+    for (const [name, inner] of Object.entries(tokensIn(value) ? this.#lists(value) : value)) {
+      const field = TELLING.test(name) ? this.text(name, counts) : name;
+      if (typeof inner === 'string' && LITERAL.has(name)) result[field] = inner;
+      else result[field] = this.#named(name, inner, counts);
     }
     return result as T;
   }
 
-  #replace(text: string, plain: string, taken: (Found & { detector: Detector })[], counts: RedactionCounts): string {
-    let result = '';
-    let at = 0;
-    for (const found of taken.sort((a, b) => a.start - b.start)) {
-      const { detector, start, end } = found;
-      result += text.slice(at, start) + detector.standIn(found, plain.slice(start, end), this.#pseudonyms);
-      at = end;
-      counts[detector.kind] = (counts[detector.kind] ?? 0) + 1;
-    }
-    return result + text.slice(at);
+  #lists(lists: object): Record<string, unknown> {
+    return withoutSecretsInLists(lists as Record<string, unknown>, (text) => this.#find(text, {}));
   }
+
+  /** A text that is JSON with escaped characters, as some write the arguments of calls, is looked at unescaped. */
+  #string(text: string, counts: RedactionCounts): string {
+    if (!/^\s*[[{]/.test(text) || !text.includes('\\u')) return this.text(text, counts);
+    try {
+      const plain = JSON.stringify(JSON.parse(text));
+      const redacted = this.text(plain, counts);
+      return redacted === plain ? text : redacted;
+    } catch {
+      return this.text(text, counts);
+    }
+  }
+
+  /** A field's name may say that its value is a password, as it does in a text. */
+  #named(name: string, value: unknown, counts: RedactionCounts): unknown {
+    if (typeof value !== 'string' || !SECRET_NAMES.test(name)) return this.value(value, counts);
+    const pair = this.text(`${name}=${value}`, counts);
+    return pair.startsWith(`${name}=`) ? pair.slice(name.length + 1) : pair;
+  }
+
+  /** A telephone or card number that is written as a number stays one: nines come first, where neither has any. */
+  #number(value: number, counts: RedactionCounts): number {
+    const text = String(value);
+    if (!Number.isSafeInteger(value)) return value;
+    const [found] = this.#find(text, counts);
+    return found
+      ? Number(
+          `99${found.text
+            .replace(/\D/g, '')
+            .slice(2)
+            .padEnd(text.length - 2, '0')}`,
+        )
+      : value;
+  }
+}
+
+/** Numbers from here on may be somebody's. */
+const LARGE = 1e10;
+
+/** Names of fields that may be somebody's address or number. */
+const TELLING = /@|%40|\d{6}/;
+
+function tokensIn(value: object): boolean {
+  const { tokens, token_logprobs } = value as { tokens?: unknown; token_logprobs?: unknown };
+  return Array.isArray(token_logprobs) && Array.isArray(tokens) && tokens.every((token) => typeof token === 'string');
 }
 
 /** Fields of the API that hold no free text, and whose values must keep matching each other. */
@@ -107,12 +173,6 @@ const LITERAL = new Set(['role', 'type', 'object', 'model', 'tool_call_id', 'sys
 
 function isData(text: string): boolean {
   return text.startsWith('data:') && /^data:[\w.+/-]+;base64,/.test(text);
-}
-
-/** Full-width digits, `＋`, `－`, `＠` and `．` as ASCII; every position stays where it was. */
-function narrowed(text: string): string {
-  if (!/[\uFF0B-\uFF20]/.test(text)) return text;
-  return text.replace(/[\uFF10-\uFF19\uFF0B\uFF0D\uFF0E\uFF20]/g, (c) => String.fromCharCode(c.charCodeAt(0) - 0xfee0));
 }
 
 function customDetector({ name, pattern }: CustomPattern): Detector {

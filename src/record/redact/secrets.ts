@@ -1,5 +1,6 @@
 // Credentials: keys with a known shape, tokens, private keys, and values that the text itself calls a password or a key.
 import { type Detector, type Found, matches } from './detector.ts';
+import { PREFIXED } from './prefixes.ts';
 
 /**
  * A text that must be there (case counts), which is far faster to look for, and the pattern. Of a match the first group
@@ -22,28 +23,38 @@ const SHAPES: [string, RegExp][] = [
   ['npm_', /\b(npm_)[A-Za-z0-9]{36}\b/g],
   ['pypi-', /\b(pypi-)[A-Za-z0-9_-]{50,}/g],
   ['SG.', /\b(SG\.)[A-Za-z0-9_-]{20,}\.[A-Za-z0-9_-]{30,}/g],
-  ['SK', /\b(SK)[0-9a-f]{32}\b/g],
   ['LTAI', /\b(LTAI)[A-Za-z0-9]{12,26}\b/g],
   ['AKID', /\b(AKID)[A-Za-z0-9]{32}\b/g],
-  ['gsk_', /\b(gsk_)[A-Za-z0-9]{40,}/g],
-  ['xai-', /\b(xai-)[A-Za-z0-9]{60,}/g],
   [':AA', /(?<![A-Za-z0-9])(\d{8,10}:AA)[A-Za-z0-9_-]{33}(?![A-Za-z0-9_-])/g],
-  ['cupel-', /\b(cupel-)[A-Za-z0-9_-]{40,}/g],
   ['eyJ', /\b(eyJ)[A-Za-z0-9_-]{10,}\.eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}/g],
+  ['key-', /\b(key-)[0-9a-f]{32}\b/g],
+  ['-us', /\b()[0-9a-f]{32}-us\d{1,2}\b/g],
+  ['.', /(?<![A-Za-z0-9])([0-9a-f]{32}\.)[A-Za-z0-9]{16}(?![A-Za-z0-9])/g],
+  ['.', /(?<![A-Za-z0-9_-])()[MNO][A-Za-z0-9_-]{23,25}\.[A-Za-z0-9_-]{6}\.[A-Za-z0-9_-]{27,38}/g],
+  ['.atlasv1.', /\b([A-Za-z0-9]{14}\.atlasv1\.)[A-Za-z0-9_-]{60,}/g],
+  ['pat', /\b(pat)[A-Za-z0-9]{14}\.[0-9a-f]{64}/g],
+  ...PREFIXED,
+  ['ookie', /((?:Set-)?Cookie["']?\s{0,3}:\s{0,3}["']?[^"'\s=;]{1,64}=)(?!REDACTED-)[^"'\n]{6,}/gi],
+  ['uthorization', /(Authorization["']?\s{0,3}:\s{0,3}["']?(?:Token|ApiKey|Key)\s+)[A-Za-z0-9._~+/=-]{16,}/gi],
+  [
+    '=',
+    /([?&](?:key|sig|signature|token|auth|X-Amz-(?:Signature|Credential|Security-Token))=)(?!REDACTED-)(?=[^&\s]*\d)[A-Za-z0-9%._~+/-]{16,}/gi,
+  ],
+  ['-u', /(\s(?:-u|--user)\s+["']?[^\s:"']{1,64}:)(?!REDACTED-)[^\s"']{4,}/g],
   ['earer', /\b([Bb]earer\s+)(?!REDACTED-)(?=[A-Za-z0-9._~+/-]*\d)[A-Za-z0-9._~+/-]{20,}=*/g],
   ['Basic', /\b(Basic\s+)(?=[A-Za-z0-9+/]*\d)[A-Za-z0-9+/]{16,}={0,2}/g],
   ['://', /\b([a-z][a-z0-9+.-]{1,20}:\/\/[^\s:@/]{1,64}:)(?!REDACTED-)[^\s@/]{3,}(?=@)/g],
 ];
 
 const PRIVATE_KEY =
-  /-----BEGIN ((?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?)-----(?:[A-Za-z0-9+/=:,.\s-]|\\[nr]){40,}?-----END \1-----/g;
+  /-----BEGIN ((?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?)-----(?:[A-Za-z0-9+/=:,.\s-]{40,}?-----END \1-----|\s*(?:[A-Za-z0-9+/=]{16,}\s*)+)/g;
 
-// "password": "…", AWS_SECRET_ACCESS_KEY=…, 密码是…: a value of eight or more with a letter and a digit
+// "password": "…", AWS_SECRET_ACCESS_KEY=…, 密码是…: a value of six or more with a letter and a digit
 const NAMED =
-  /((?:password|passwd|pwd|passphrase|secret|api[_-]?key|apikey|access[_-]?key|auth[_-]?token|access[_-]?token|refresh[_-]?token|client[_-]?secret|private[_-]?key|account[_-]?key|[a-z_]*_(?:token|key|secret)|密码|口令|密钥|秘钥)\\?["']?\s{0,3}(?:[:=：]|=>|是|为|\bis\b)\s{0,3}\\?["']?)(?!REDACTED-)([^\s"'`\\，。；、,;(){}<>[\]$]{8,})/gi;
+  /((?:password|passwd|pwd|passphrase|secret|api[_-]?key|apikey|access[_-]?key|secret[_-]?key|auth[_-]?token|access[_-]?token|refresh[_-]?token|client[_-]?secret|private[_-]?key|account[_-]?key|[a-z_]*_(?:token|key|secret)|密码|口令|密钥|秘钥)\\?["']?\s{0,3}(?:[:=：]|=>|是|为|\bis\b)\s{0,3}\\?["']?)(?!REDACTED-)([^\s"'`\\，。；、,;(){}<>[\]$]{6,})/gi;
 
 /** One of the words of `NAMED`. */
-const NAMES = /pass|pwd|secret|key|token|密码|口令|密钥|秘钥/i;
+export const SECRET_NAMES = /pass|pwd|secret|key|token|密码|口令|密钥|秘钥/i;
 
 /** What this detector itself has put there. */
 const STAND_IN = /REDACTED-[a-z2-9]{8}$/;
@@ -59,7 +70,7 @@ export const secrets: Detector = {
       for (const match of text.matchAll(pattern)) if (!STAND_IN.test(match[0])) yield after(match[1], match);
     }
     if (text.includes('PRIVATE KEY')) yield* matches(text, PRIVATE_KEY, (match) => match[0]);
-    if (!NAMES.test(text)) return;
+    if (!SECRET_NAMES.test(text)) return;
     for (const match of text.matchAll(NAMED)) {
       const value = match[2];
       if (/\d/.test(value) && /[A-Za-z]/.test(value) && !NOT_A_VALUE.test(value) && !STAND_IN.test(value))
