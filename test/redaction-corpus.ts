@@ -1,5 +1,6 @@
 // What redaction must find and what it must leave alone: texts as they occur in support, code and forms, in Chinese and English.
 // Credentials are put together from parts, so that scanners of repositories do not take them for real ones.
+import { NEAR_MISSES, SPELLINGS } from './redaction-spellings.ts';
 
 export interface Positive {
   kind: 'secret' | 'card' | 'email' | 'phone' | 'chinese_id';
@@ -173,6 +174,7 @@ const PRIVATE_KEY = join(
 );
 
 export const POSITIVES: Positive[] = [
+  ...SPELLINGS,
   ...with_('secret', SECRETS, SECRET_TEXTS),
   ...NAMED.map(([text, secret]) => ({ kind: 'secret' as const, text, secret })),
   { kind: 'secret', text: 'my key:\n…\nwhy is it refused?', secret: PRIVATE_KEY },
@@ -185,6 +187,7 @@ export const POSITIVES: Positive[] = [
 
 /** Each of these stays exactly as it is. */
 export const LOOK_ALIKES: string[] = [
+  ...NEAR_MISSES,
   // amounts, dates, times, measures
   ...'total 1,234,567.89 USD|价格 12999.00 元|2026-03-14 15:09:26|2024/12/31|20240315|截止 2025年11月11日|at 1712345678 seconds since 1970'.split(
     '|',
