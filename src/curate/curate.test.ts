@@ -142,6 +142,12 @@ describe('refusals', () => {
     '对不起，我没办法帮您处理。',
     '作为一个AI语言模型，我没有个人观点。',
     '我无法提供这方面的帮助。',
+    "I won't be able to help with that.",
+    "I'm afraid I can't do that.",
+    "Apologies, but I can't assist with that.",
+    '很抱歉，这个请求我不能协助。',
+    '我很抱歉，但我无法协助您。',
+    '抱歉，作为AI助手我没法提供。',
   ])('%s', (text) => expect(isRefusal(text)).toBe(true));
 
   test.each([
@@ -156,6 +162,9 @@ describe('refusals', () => {
     '作为补偿，我们送您一张优惠券。',
     '我们无法在周末发货，周一会寄出。',
     'An AI model can be trained.',
+    "I'm afraid your parcel is late.",
+    '抱歉让您久等了，您的包裹明天到。',
+    '很抱歉，您的订单无法取消，因为已经发货。',
   ])('not: %s', (text) => expect(isRefusal(text)).toBe(false));
 });
 

@@ -2,13 +2,13 @@
 
 /** Openings of refusals, in English and Chinese; the whole answer must begin so. */
 const REFUSALS: RegExp[] = [
-  /^(?:i['’]?m (?:very |really |so )?sorry|sorry|i apologi[sz]e|unfortunately|my apologies)[,.!]?\s*(?:but\s+)?(?:i['’]?m|i am|i|we|as an? (?:ai|language model)[^.]{0,60}i)\s*(?:can['’]?t|cannot|can not|am unable|unable|won['’]?t|will not|am not able|not able|do not have|don['’]?t have)/i,
-  /^i\s*(?:can['’]?t|cannot|am unable to|['’]m unable to|won['’]?t|am not able to|['’]m not able to)\s+(?:help|assist|provide|comply|answer|discuss|do that|fulfil|support|engage|create|generate|share)/i,
+  /^(?:i['’]?m (?:very |really |so )?(?:sorry|afraid)|i am (?:very |really |so )?(?:sorry|afraid)|sorry|i apologi[sz]e|unfortunately|(?:my )?apologies)[,.!]?\s*(?:but\s+|that\s+)?(?:i['’]?m|i am|i|we|as an? (?:ai|language model)[^.]{0,60}i)\s*(?:can['’]?t|cannot|can not|am unable|unable|won['’]?t|will not|am not able|not able|do not have|don['’]?t have)/i,
+  /^i\s*(?:can['’]?t|cannot|am unable to|['’]m unable to|won['’]?t(?: be able to)?|will not be able to|am not able to|['’]m not able to)\s+(?:help|assist|provide|comply|answer|discuss|do (?:that|this)|fulfil|support|engage|create|generate|share)/i,
   /^as an? (?:ai|artificial intelligence|(?:large )?language model)\b/i,
   /^i must (?:decline|refuse)/i,
-  /^(?:很抱歉|非常抱歉|抱歉|对不起|不好意思)[，,。！!]?\s*(?:但是?)?(?:我|作为)[^。！？\n]{0,30}?(?:无法|不能|没办法|不可以|无权|不会)/,
+  /^我?(?:很|非常|十分)?(?:抱歉|遗憾|对不起|不好意思)[，,。！!]?\s*(?:但是?)?(?:作为[^。！？\n]{0,20}?)?(?:这个|该|您的|你的)?[^。！？，,\n]{0,6}?(?:我|作为)[^。！？\n]{0,30}?(?:无法|不能|没办法|没法|不可以|无权|不会)/,
   /^作为(?:一个|一名)?(?:AI|ai|人工智能|大?语言模型)/,
-  /^我(?:无法|不能)(?:为您|帮助|协助|提供|回答|满足|完成)/,
+  /^我(?:无法|不能|没法)(?:为您|帮助|协助|提供|回答|满足|完成)/,
 ];
 
 /** True when the answer refuses to do the job. */

@@ -3,11 +3,17 @@ import type { Converted, Json } from './convert.ts';
 import { answerIn, messagesIn, present, textOf, unpacked } from './values.ts';
 
 export function alpaca(row: Json): Converted {
-  if (typeof row.instruction !== 'string' || typeof row.output !== 'string') return undefined;
+  if (!('instruction' in row) || 'messages' in row) return undefined;
+  for (const name of ['instruction', 'output']) {
+    if (typeof row[name] !== 'string')
+      return { reason: `${name}: ${name in row ? 'not a text' : 'the field is missing'}` };
+  }
   const messages: Json[] = [];
   const system = textOf(row.system);
   if (system) messages.push({ role: 'system', content: system });
-  for (const pair of (unpacked(row.history) as [string, string][] | undefined) ?? []) {
+  const history = unpacked(row.history) ?? [];
+  if (!Array.isArray(history)) return { reason: 'history: not a list of [question, answer]' };
+  for (const pair of history as unknown[]) {
     if (!Array.isArray(pair) || pair.length !== 2) return { reason: 'history: not a list of [question, answer]' };
     messages.push({ role: 'user', content: pair[0] }, { role: 'assistant', content: pair[1] });
   }

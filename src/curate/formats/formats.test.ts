@@ -94,6 +94,26 @@ test('Alpaca, with input and history; prompt and completion', async () => {
   ]);
 });
 
+test('one bad item spoils neither a JSON list nor its neighbours', async () => {
+  const good = { instruction: 'a', output: 'b' };
+  const list = [good, null, 5, { instruction: 5, output: 'b' }, { instruction: 'a' }, { ...good, history: 7 }, good];
+  const turned = {
+    messages: [
+      { role: 'user', content: 'a' },
+      { role: 'assistant', content: 'b' },
+    ],
+  };
+  expect(await rows(file(JSON.stringify(list)))).toEqual([
+    turned,
+    null,
+    5,
+    'instruction: not a text',
+    'output: the field is missing',
+    'history: not a list of [question, answer]',
+    turned,
+  ]);
+});
+
 describe('OpenAI batch files', () => {
   const request = (id: string) => ({
     custom_id: id,

@@ -64,7 +64,7 @@ function opened(row: Json): Json {
 
 const LISTS = new Set(['messages', 'tools', 'usage', 'tags', 'conversations', 'request', 'response', 'feedback']);
 
-/** Rows of a JSON document that is a list, or an object around one; undefined when it is none after all. */
+/** Items of a JSON document that is a list of rows, or an object around one; what is no row is refused by its number. */
 function documentRows(file: string): unknown[] | undefined {
   if (statSync(file).size > DOCUMENT_BYTES) return undefined;
   let document: unknown;
@@ -74,7 +74,7 @@ function documentRows(file: string): unknown[] | undefined {
     return undefined;
   }
   const inner = isObject(document) ? Object.values(document).find(Array.isArray) : document;
-  return Array.isArray(inner) && inner.length > 0 && inner.every(isObject) ? inner : undefined;
+  return Array.isArray(inner) && inner.some(isObject) ? inner : undefined;
 }
 
 /** A list, or an object that begins with a member that is one. */
