@@ -11,10 +11,14 @@ import type { GenerateRequest, GenerateResult, TextDelta, TokenReport } from './
 export class Generation {
   readonly id: number;
   readonly prompt: readonly number[];
+  /** What has to be in the cache before it goes on: the prompt, or of one that moved also what was generated. */
+  pending: readonly number[];
   readonly request: GenerateRequest;
   readonly sampler: Sampler;
   readonly generated: number[] = [];
   readonly promptTokens: number;
+  /** First tokens of the prompt that other prompts had too. */
+  sharedPrefix = 0;
   cachedTokens = 0;
   drafted = 0;
   accepted = 0;
@@ -41,6 +45,7 @@ export class Generation {
     this.request = request;
     // what all labels begin with is evaluated with the prompt
     this.prompt = shared.labels ? [...prompt, ...shared.labels.forced()] : prompt;
+    this.pending = this.prompt;
     this.promptTokens = prompt.length;
     this.sampler = sampler;
     this.model = shared.model;

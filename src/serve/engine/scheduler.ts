@@ -3,18 +3,19 @@ import type { Batch } from '../llama/batch.ts';
 import type { LlamaContext } from '../llama/context.ts';
 import type { Pointer } from '../llama/layout.ts';
 import type { Generation } from './generation.ts';
-import { chooseSequence } from './prefix.ts';
-import { createSlots, releaseSlot, type Slot } from './slot.ts';
+import type { Places } from './places.ts';
+import { releaseSlot, type Slot } from './slot.ts';
 
 export interface SchedulerEvents {
   /** Something new of a generation, or its end. */
   progressed: (generation: Generation) => void;
   failed: (generation: Generation, error: unknown) => void;
+  /** It has outgrown its place: `pending` is what it has so far. */
+  outgrown: (generation: Generation) => void;
 }
 
 export interface SchedulerSettings {
   vocabSize: number;
-  sequences: number;
   /** Whether the cache can be cut back, so that drafts may be wrong. */
   canDraft: boolean;
   /** LoRA adapters by name. */
@@ -35,18 +36,27 @@ export class Scheduler {
   private readonly context: LlamaContext;
   private readonly batch: Batch;
   private readonly settings: SchedulerSettings;
-  private readonly slots: Slot[];
+  private readonly places: Places;
   private readonly waiting: Generation[] = [];
   private readonly events: SchedulerEvents;
-  private uses = 0;
   private adapter: string | undefined;
 
-  constructor(context: LlamaContext, batch: Batch, settings: SchedulerSettings, events: SchedulerEvents) {
+  constructor(
+    context: LlamaContext,
+    batch: Batch,
+    places: Places,
+    settings: SchedulerSettings,
+    events: SchedulerEvents,
+  ) {
     this.context = context;
     this.batch = batch;
+    this.places = places;
     this.settings = settings;
     this.events = events;
-    this.slots = createSlots(settings.sequences);
+  }
+
+  private get slots(): readonly Slot[] {
+    return this.places.slots;
   }
 
   get idle(): boolean {
@@ -61,15 +71,20 @@ export class Scheduler {
   cancel(id: number): void {
     const at = this.waiting.findIndex((generation) => generation.id === id);
     if (at >= 0) this.waiting.splice(at, 1)[0].sampler.free();
-    for (const slot of this.slots) if (slot.generation?.id === id) this.release(slot);
+    for (const slot of this.slots) if (slot.generation?.id === id) this.end(slot);
   }
 
-  /** @returns false when the adapter is in use; otherwise what was cached with it is forgotten */
-  forget(adapter: string): boolean {
+  /** Whether an adapter is needed by what runs or waits. */
+  uses(adapter: string): boolean {
     const inUse = [...this.waiting, ...this.slots.map((slot) => slot.generation)];
-    if (inUse.some((generation) => generation?.request.adapter === adapter)) return false;
+    const evaluating = this.slots.some((slot) => slot.busy && slot.adapter === adapter);
+    return evaluating || inUse.some((generation) => generation?.request.adapter === adapter);
+  }
+
+  /** Drops an adapter that is not in use, and what was cached with it. */
+  forget(adapter: string): void {
     for (const slot of this.slots) if (slot.adapter === adapter) this.clear(slot);
-    return true;
+    this.context.useAdapter(null);
   }
 
   /** Drops all that is cached; only while idle. */
@@ -83,10 +98,16 @@ export class Scheduler {
     const active = this.slotsOfTurn();
     this.batch.clear();
     const rows: Rows[] = [];
-    for (const slot of active) if (slot.next.length > 0) rows.push(this.addNext(slot));
+    // an answer in the making comes before prompts; but llama.cpp evaluates sequences together only in ascending order
+    let room = this.batch.capacity - active.reduce((sum, slot) => sum + slot.next.length + slot.drafts.length, 0);
     for (const slot of active) {
-      const row = slot.prompt ? this.addPrompt(slot) : -1;
-      if (row >= 0) rows.push({ slot, first: row, count: 1 });
+      if (slot.next.length > 0) rows.push(this.addNext(slot));
+      else if (slot.prompt) {
+        const before = this.batch.size;
+        const row = this.addPrompt(slot, room);
+        room -= this.batch.size - before;
+        if (row >= 0) rows.push({ slot, first: row, count: 1 });
+      }
     }
     if (this.batch.size === 0) return;
     this.context.decode(this.batch);
@@ -104,27 +125,10 @@ export class Scheduler {
   /** Gives waiting prompts to free sequences, the one with the longest cached prefix first. */
   private admit(): void {
     for (let at = 0; at < this.waiting.length; ) {
-      const generation = this.waiting[at];
-      const choice = chooseSequence(generation.prompt, generation.request.adapter, this.slots);
-      if (choice === 'full') return;
-      if (choice === 'wait') {
-        at++;
-        continue;
-      }
-      this.waiting.splice(at, 1);
-      const slot = this.slots[choice.sequence];
-      if (choice.copyFrom !== undefined && choice.copyFrom !== choice.sequence) {
-        this.context.cutBack(slot.sequence, 0);
-        this.context.copySequence(choice.copyFrom, slot.sequence);
-      }
-      const kept = this.context.cutBack(slot.sequence, choice.reuse);
-      slot.cached = generation.prompt.slice(0, kept);
-      slot.prompt = generation.prompt;
-      slot.generation = generation;
-      slot.adapter = generation.request.adapter;
-      slot.busy = true;
-      slot.lastUsed = ++this.uses;
-      generation.cachedTokens = kept;
+      const placed = this.places.take(this.waiting[at]);
+      if (placed === 'full') return;
+      if (placed === 'wait') at++;
+      else this.waiting.splice(at, 1);
     }
   }
 
@@ -152,18 +156,18 @@ export class Scheduler {
   }
 
   /** Adds what fits of a prompt. @returns the row of its last token's logits, or -1 while there is more to evaluate */
-  private addPrompt(slot: Slot): number {
+  private addPrompt(slot: Slot, room: number): number {
     const prompt = slot.prompt!;
-    const room = this.batch.capacity - this.batch.size;
     const end = Math.min(prompt.length, slot.cached.length + room);
     let row = -1;
     for (let at = slot.cached.length; at < end; at++) {
-      const last = at === prompt.length - 1;
+      const last = at === prompt.length - 1 && slot.generation !== undefined;
       row = this.batch.add(prompt[at], at, slot.sequence, last);
       slot.cached.push(prompt[at]);
     }
     if (end < prompt.length) return -1;
     slot.prompt = undefined;
+    if (!slot.generation) slot.busy = false;
     return row;
   }
 
@@ -174,7 +178,7 @@ export class Scheduler {
     try {
       slot.next = generation.advance(rows, drafts);
     } catch (error) {
-      this.release(slot);
+      this.end(slot);
       this.events.failed(generation, error);
       return;
     }
@@ -183,15 +187,35 @@ export class Scheduler {
       slot.cached.length -= wrong;
       this.context.cutBack(slot.sequence, slot.cached.length);
     }
-    const room = Math.floor(this.batch.capacity / this.settings.sequences) - slot.next.length;
-    slot.drafts =
-      this.settings.canDraft && running <= MOST_DRAFTING ? generation.propose().slice(0, Math.max(0, room)) : [];
-    if (generation.finish) this.release(slot);
+    if (generation.finish) this.end(slot);
+    else if (slot.cached.length + slot.next.length > slot.limit) this.moveOut(slot);
+    else slot.drafts = this.draftsOf(slot, running);
     this.events.progressed(generation);
   }
 
-  private release(slot: Slot): void {
+  private draftsOf(slot: Slot, running: number): number[] {
+    slot.drafts = [];
+    if (!this.settings.canDraft || running > MOST_DRAFTING) return [];
+    const share = Math.floor(this.batch.capacity / this.slots.length) - slot.next.length;
+    const room = Math.min(share, slot.limit - slot.cached.length - slot.next.length);
+    return slot.generation!.propose().slice(0, Math.max(0, room));
+  }
+
+  private moveOut(slot: Slot): void {
+    const generation = slot.generation!;
+    generation.pending = [...slot.cached, ...slot.next];
+    this.vacate(slot);
+    this.events.outgrown(generation);
+  }
+
+  private end(slot: Slot): void {
+    slot.generation?.sampler.free();
+    this.vacate(slot);
+  }
+
+  private vacate(slot: Slot): void {
     releaseSlot(slot);
+    this.places.left(slot);
   }
 
   private clear(slot: Slot): void {

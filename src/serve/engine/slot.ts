@@ -13,6 +13,8 @@ export interface Slot extends SequenceState {
   next: number[];
   /** Guesses of what follows them. */
   drafts: number[];
+  /** Tokens it may come to hold; an answer that grows longer goes on elsewhere. */
+  limit: number;
 }
 
 export function createSlots(count: number): Slot[] {
@@ -26,12 +28,23 @@ export function createSlots(count: number): Slot[] {
     generation: undefined,
     next: [],
     drafts: [],
+    limit: Number.POSITIVE_INFINITY,
   }));
 }
 
-/** Frees the slot; what it holds in the cache stays for prompts that begin alike. */
+/** Puts a generation on a slot whose cache holds the first `kept` of its tokens. */
+export function occupySlot(slot: Slot, generation: Generation, kept: number, use: number): void {
+  slot.cached = generation.pending.slice(0, kept);
+  slot.prompt = generation.pending;
+  slot.generation = generation;
+  slot.adapter = generation.request.adapter;
+  slot.busy = true;
+  slot.lastUsed = use;
+  if (generation.pending === generation.prompt) generation.cachedTokens = kept;
+}
+
+/** Frees the slot; what it holds in the cache stays as it is. */
 export function releaseSlot(slot: Slot): void {
-  slot.generation?.sampler.free();
   slot.generation = undefined;
   slot.prompt = undefined;
   slot.next = [];

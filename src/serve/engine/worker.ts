@@ -13,6 +13,7 @@ import { Embedder } from './embedder.ts';
 import { Generation } from './generation.ts';
 import { LabelWalk } from './labels.ts';
 import { type Likelihood, likelihoods } from './likelihood.ts';
+import { OwnCaches } from './places.ts';
 import type {
   EngineCall,
   EngineEvent,
@@ -22,8 +23,10 @@ import type {
   PromptPiece,
   ToEngine,
 } from './protocol.ts';
+import { RecentPrompts } from './recent.ts';
 import { Refused } from './refused.ts';
-import { Scheduler } from './scheduler.ts';
+import { Scheduler, type SchedulerEvents } from './scheduler.ts';
+import { isSharing, SharedLane } from './shared-lane.ts';
 
 const BATCH_TOKENS = 1024;
 const USUAL_CONTEXT = 4096;
@@ -42,6 +45,10 @@ class EngineThread {
   private readonly bytes: TokenBytes;
   private readonly candidates: Candidates;
   private readonly scheduler: Scheduler;
+  /** For short answers behind a long common prefix; made for the first of them, null where it cannot be. */
+  private shared: SharedLane | null | undefined;
+  private readonly makeShared: () => SharedLane | null;
+  private readonly recent = new RecentPrompts();
   private readonly adapters: Adapters;
   private readonly threads: number;
   private readonly outputs: number;
@@ -50,14 +57,14 @@ class EngineThread {
   private running = false;
   private closed = false;
 
-  constructor(port: MessagePort, settings: EngineSettings) {
+  constructor(port: MessagePort, asked: EngineSettings) {
     this.port = port;
-    this.llama = loadLlama({ gpu: settings.gpu });
-    this.model = loadModel(this.llama, settings.model);
-    const contextTokens = settings.contextTokens ?? Math.min(USUAL_CONTEXT, this.model.trainedContext);
+    this.llama = loadLlama({ gpu: asked.gpu });
+    this.model = loadModel(this.llama, asked.model);
+    const contextTokens = asked.contextTokens ?? Math.min(USUAL_CONTEXT, this.model.trainedContext);
     const fits = Math.floor(CACHE_BYTES / (this.model.cacheBytesPerToken * contextTokens));
-    const parallel = settings.parallel ?? Math.max(1, Math.min(USUAL_PARALLEL, fits));
-    this.threads = settings.threads || availableParallelism();
+    const parallel = asked.parallel ?? Math.max(1, Math.min(USUAL_PARALLEL, fits));
+    this.threads = asked.threads || availableParallelism();
     this.outputs = parallel + MORE_OUTPUTS;
     this.context = new LlamaContext(this.llama, this.model, {
       contextTokens,
@@ -70,16 +77,22 @@ class EngineThread {
     this.bytes = new TokenBytes(this.llama, this.model);
     this.candidates = new Candidates(this.llama, this.model.vocabSize, this.bytes);
     this.adapters = new Adapters(this.llama, this.model);
-    const { vocabSize: vocabulary, canCutBack } = this.model;
-    this.scheduler = new Scheduler(
-      this.context,
-      this.batch,
-      { vocabSize: vocabulary, sequences: parallel, canDraft: canCutBack, adapters: this.adapters.pointers },
-      {
-        progressed: (generation) => this.report(generation),
-        failed: (generation, error) => this.fault(generation.id, error),
-      },
-    );
+    const settings = {
+      vocabSize: this.model.vocabSize,
+      canDraft: this.model.canCutBack,
+      adapters: this.adapters.pointers,
+    };
+    const events: SchedulerEvents = {
+      progressed: (generation) => this.report(generation),
+      failed: (generation, error) => this.fault(generation.id, error),
+      outgrown: (generation) => this.scheduler.add(generation),
+    };
+    const places = new OwnCaches(this.context, parallel);
+    this.scheduler = new Scheduler(this.context, this.batch, places, settings, events);
+    this.makeShared = () => {
+      const { llama, model, batch, threads } = this;
+      return SharedLane.open({ llama, model, batch, threads, contextTokens, parallel }, settings, events);
+    };
     const { trainedContext, vocabSize, parameters, bytes, description } = this.model;
     const library = this.llama.libraries.package;
     this.send({
@@ -100,7 +113,7 @@ class EngineThread {
 
   private receive(message: ToEngine): void {
     if (message.type === 'generate') this.generate(message.id, message.request);
-    else if (message.type === 'cancel') this.scheduler.cancel(message.id);
+    else if (message.type === 'cancel') this.cancel(message.id);
     else if (message.type === 'call')
       this.attempt(message.id, () => this.returned(message.id, this.call(message.call)));
     else this.close();
@@ -122,9 +135,28 @@ class EngineThread {
       const sampler = new Sampler(this.llama, this.model, this.candidates, request.sampling);
       const bounded = { ...request, maxTokens: Math.min(request.maxTokens, room) };
       const shared = { model: this.model, bytes: this.bytes, labels: labels?.walk };
-      this.scheduler.add(new Generation(id, bounded, prompt, sampler, shared));
-      if (!this.running) this.run();
+      this.enqueue(new Generation(id, bounded, prompt, sampler, shared));
     });
+  }
+
+  private enqueue(generation: Generation): void {
+    generation.sharedPrefix = this.recent.add(generation.prompt, generation.request.adapter);
+    if (this.shared === undefined && isSharing(generation)) this.shared = this.makeShared();
+    if (this.shared?.takes(generation)) this.shared.scheduler.add(generation);
+    else this.scheduler.add(generation);
+    if (!this.running) this.run();
+  }
+
+  private cancel(id: number): void {
+    for (const scheduler of this.schedulers) scheduler.cancel(id);
+  }
+
+  private get schedulers(): Scheduler[] {
+    return this.shared ? [this.scheduler, this.shared.scheduler] : [this.scheduler];
+  }
+
+  private get idle(): boolean {
+    return this.schedulers.every((scheduler) => scheduler.idle);
   }
 
   private labelsOf(texts: string[]): { walk: LabelWalk; longest: number } {
@@ -139,13 +171,13 @@ class EngineThread {
     const step = () => {
       if (this.closed) return;
       try {
-        this.scheduler.step();
+        for (const scheduler of this.schedulers) if (!scheduler.idle) scheduler.step();
       } catch (error) {
         this.send({ type: 'failed', message: (error as Error).message });
         throw error;
       }
       this.flush();
-      if (this.scheduler.idle) this.running = false;
+      if (this.idle) this.running = false;
       else setImmediate(step);
     };
     setImmediate(step);
@@ -187,14 +219,15 @@ class EngineThread {
 
   private unloadAdapter(name: string): void {
     this.adapters.require(name);
-    if (!this.scheduler.forget(name)) throw new Refused('bad_adapter', `the adapter '${name}' is in use`);
-    this.context.useAdapter(null);
+    const inUse = this.schedulers.some((scheduler) => scheduler.uses(name));
+    if (inUse) throw new Refused('bad_adapter', `the adapter '${name}' is in use`);
+    for (const scheduler of this.schedulers) scheduler.forget(name);
     this.adapters.unload(name);
   }
 
   /** Logits of every token, for tests; only while nothing else runs. */
   private logits(tokens: number[]): Float32Array {
-    if (!this.scheduler.idle) throw new CupelError('the engine is busy');
+    if (!this.idle) throw new CupelError('the engine is busy');
     this.scheduler.clearAll();
     const { vocabSize } = this.model;
     const rows = new Float32Array(tokens.length * vocabSize);
@@ -211,7 +244,7 @@ class EngineThread {
 
   /** Only while nothing else runs. */
   private likelihoods(prompt: number[], continuations: number[][]): Likelihood[] {
-    if (!this.scheduler.idle) throw new CupelError('the engine is busy');
+    if (!this.idle) throw new CupelError('the engine is busy');
     const longest = prompt.length + Math.max(0, ...continuations.map((tokens) => tokens.length));
     if (prompt.length === 0) throw new Refused('context_length_exceeded', 'the prompt is empty');
     if (longest > this.context.contextTokens) {
@@ -255,6 +288,7 @@ class EngineThread {
     this.closed = true;
     this.embedder?.free();
     this.batch.free();
+    this.shared?.free();
     this.context.free();
     this.model.free();
     this.port.close();

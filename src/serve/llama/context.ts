@@ -11,6 +11,11 @@ export interface ContextOptions {
   contextTokens: number;
   sequences: number;
   threads: number;
+  /**
+   * One cache of so many tokens for all sequences, in which what they share is held and attended to once, instead of a cache for
+   * each. What one holds beside the shared part, the others walk over.
+   */
+  sharedTokens?: number;
   /** Most tokens of one decode call. */
   batchTokens: number;
   /** Most rows of logits of one decode call. */
@@ -21,7 +26,7 @@ export interface ContextOptions {
 
 const MEAN_POOLING = 1;
 
-/** What one thread decodes with. Sequences have KV caches of their own: attention of one never walks over another's. */
+/** What one thread decodes with. Usually sequences have KV caches of their own: attention of one never walks over another's. */
 export class LlamaContext {
   readonly contextTokens: number;
   private readonly llama: Llama;
@@ -37,7 +42,7 @@ export class LlamaContext {
     const perSequence = Math.ceil(options.contextTokens / 256) * 256;
     this.pointer = llama.initContext(model.pointer, {
       ...llama.contextDefaults(),
-      n_ctx: perSequence * options.sequences,
+      n_ctx: options.sharedTokens ?? perSequence * options.sequences,
       n_batch: options.batchTokens,
       n_ubatch: options.embeddings ? options.batchTokens : Math.min(512, options.batchTokens),
       n_seq_max: options.sequences,
@@ -45,7 +50,7 @@ export class LlamaContext {
       n_outputs_max_per_seq: 0,
       n_threads: options.threads,
       n_threads_batch: options.threads,
-      kv_unified: false,
+      kv_unified: options.sharedTokens !== undefined,
       ...(options.embeddings ? { embeddings: true, pooling_type: MEAN_POOLING } : {}),
     });
     if (!this.pointer) throw noMemory(model, perSequence, options.sequences);
@@ -79,9 +84,10 @@ export class LlamaContext {
     return 0;
   }
 
-  /** Replaces what `target` holds by all that `source` holds. */
-  copySequence(source: number, target: number): void {
-    this.llama.copySequence(this.memory, source, target, -1, -1);
+  /** Replaces what `target` holds by what `source` holds, all of it, or in a shared cache its first `tokens`. */
+  copySequence(source: number, target: number, tokens = -1): void {
+    this.llama.removeTokens(this.memory, target, -1, -1);
+    this.llama.copySequence(this.memory, source, target, tokens < 0 ? -1 : 0, tokens);
   }
 
   /** Uses one LoRA adapter (or none) from the next decode on. */
