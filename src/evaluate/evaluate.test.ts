@@ -296,6 +296,10 @@ describe('what would spoil the verdict', () => {
     const together = await run(dataset(rows), standIn(student).completer, { options: { clusterTag: 'source' } });
     expect(together.quality.student).toBe(apart.quality.student);
     expect(together.quality.lower95).toBeLessThan(apart.quality.lower95);
+    const { completer, seen } = standIn(student);
+    const wrong = run(dataset(rows), completer, { options: { clusterTag: 'sauce' } });
+    await expect(wrong).rejects.toMatchObject({ exitCode: 2, remedy: 'the rows have: source' });
+    expect(seen.asked).toEqual([]);
   });
 });
 

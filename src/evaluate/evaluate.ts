@@ -144,6 +144,8 @@ export async function evaluate(run: EvaluateRun): Promise<EvaluateFacts> {
   const options = { ...EVALUATE_DEFAULTS, ...run.options };
   const test = await readSplit(run.dataset, 'test');
   if (!test) throw noTest(run.dataset);
+  const { clusterTag } = options;
+  if (clusterTag && !test.some((example) => example.tags?.[clusterTag])) throw noCluster(clusterTag, test);
   const calibration = (await readSplit(run.dataset, 'calibration')) ?? [];
   const seen = [...((await readSplit(run.dataset, 'train')) ?? []), ...calibration];
   const basis = basisOf(test);
@@ -172,9 +174,7 @@ export async function evaluate(run: EvaluateRun): Promise<EvaluateFacts> {
   const judged = byJudge ? await judgeItems(ruled, basis === 'reference', run.judge!, run.signal) : undefined;
   const items = judged?.items ?? ruled;
   writeFileDurably(join(run.folder, 'scores.jsonl'), toJsonl(items));
-  const pairs = pairsOf(items, options.clusterTag);
-  if (options.clusterTag && pairs.every((pair) => pair.cluster === undefined))
-    throw noCluster(options.clusterTag, items);
+  const pairs = pairsOf(items, clusterTag);
   const facts: EvaluateFacts = {
     scorer: judged ? 'judge' : scorer,
     scorerDescription: judged ? JUDGE_DESCRIPTION : scorers[scorer].description,
@@ -338,8 +338,8 @@ function noJudge(): CupelError {
   });
 }
 
-function noCluster(tag: string, items: readonly ScoredItem[]): CupelError {
-  const known = [...new Set(items.flatMap((item) => Object.keys(item.tags ?? {})))].join(', ');
+function noCluster(tag: string, test: readonly Example[]): CupelError {
+  const known = [...new Set(test.flatMap((example) => Object.keys(example.tags ?? {})))].join(', ');
   return new CupelError(`no test row has a tag "${tag}"`, {
     place: { field: '--cluster' },
     remedy: known ? `the rows have: ${known}` : 'give rows tags: {"tags": {"source": "contract-17"}, …}',
