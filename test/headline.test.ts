@@ -6,6 +6,7 @@ import { join, resolve } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
 import { lawJobs, requireData, serviceJob } from '../bench/headline/jobs.ts';
 import type { Measured } from '../bench/headline/measure.ts';
+import { blindScore } from '../bench/headline/measure.ts';
 import { cautiousUsage, shortPrompt, splitItems } from '../bench/headline/rows.ts';
 import { headlineTable, mergeResults } from '../bench/headline/table.ts';
 import { toJsonl } from '../src/base/jsonl.ts';
@@ -121,4 +122,14 @@ test('without the data it says so and ends with code 2', async () => {
   );
   expect(code).toBe(2);
   expect(stderr).toMatch(/lawbench.*2-4\.jsonl.*data are not here[\s\S]*--data/);
+});
+
+test('what needs no model at all: always the most frequent training answer', () => {
+  const row = (content: string, reference?: string) => ({
+    id: content,
+    messages: [{ role: 'assistant' as const, content }],
+    ...(reference === undefined ? {} : { reference }),
+  });
+  const train = ['A', 'B', 'B'].map((content) => row(content));
+  expect(blindScore({ train, test: [row('A', 'B'), row('B'), row('B', 'A'), row('C')] })).toBe(0.5);
 });

@@ -36,6 +36,8 @@ export interface Measured {
   /** By teacher price. */
   cost: { teacher: string; asOf: string; share: number; verdict: string; reasons: string[] }[];
   notes: string[];
+  /** Right on the test if it always gave the most frequent answer of the training rows; earlier results have none. */
+  blind?: number;
 }
 
 export interface Settings {
@@ -83,7 +85,17 @@ export async function measure(session: Session, student: Student, job: Job, sett
       return { teacher, asOf, share: one.share, ...decide(evaluatedFacts(evaluation), one) };
     }),
     notes: facts.notes,
+    blind: blindScore(job),
   };
+}
+
+/** What needs no model at all: a student below it has learned nothing. */
+export function blindScore({ train, test }: Pick<Job, 'train' | 'test'>): number {
+  const answer = (row: Job['train'][number]) => row.messages.at(-1)!.content;
+  const counts = new Map<unknown, number>();
+  for (const row of train) counts.set(answer(row), (counts.get(answer(row)) ?? 0) + 1);
+  const [most] = [...counts].reduce((a, b) => (b[1] > a[1] ? b : a));
+  return test.filter((row) => (row.reference ?? answer(row)) === most).length / test.length;
 }
 
 function shown({ teacher, student, ratio, lower95 }: Measured['quality']): Measured['quality'] {

@@ -33,11 +33,12 @@ function row({ student, job, way, rows, quality, slices, cost, training, made }:
   return [whole, ...slices.map(({ task, n, ...found }) => ['', `  ${task}`, '', String(n), ...numbers(found)])];
 }
 
-function why({ student, budget, job, way, rows, cost, training, requestsPerSecond }: Measured): string[] {
+function why({ student, budget, job, way, rows, cost, training, requestsPerSecond, blind }: Measured): string[] {
   const sample =
     rows.test < rows.testable ? `${rows.test} of ${rows.testable} held-out items` : `all ${rows.test} held-out items`;
   return [
     `${student}, ${job}, ${way}, budget ${budget}: ${rows.train} rows to train, ${sample}; ${training.epochs.toFixed(1)} passes, ended because: ${training.reason}; ${requestsPerSecond.toFixed(1)} answers/s`,
+    ...(blind === undefined ? [] : [`  always the most frequent training answer: right on ${percent(blind)}`]),
     ...cost.flatMap(({ teacher, reasons }) => reasons.map((reason) => `  at ${teacher}'s price: ${reason}`)),
   ];
 }
