@@ -1,9 +1,10 @@
 // What the gateway costs: latency added at 500 requests a second with storage on, a ladder to saturation, and none lost.
 //   npm run bench:gateway [-- SECONDS]
 // Load generator, gateway, store and a mock upstream share this machine; DATABASE_URL benches a PostgreSQL instead of PGlite.
+// Writes bench/results/gateway.json.
 import { fork } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { cpus, tmpdir } from 'node:os';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpus, loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { formatTable } from '../src/cli/table.ts';
@@ -14,6 +15,9 @@ const RATE = 500;
 const LADDER = [250, 500, 750, 1000, 1250, 1500, 2000, 2500];
 const STREAM_EVERY = 4;
 const seconds = Number(process.argv[2] ?? 3);
+const date = new Date().toISOString();
+const store = process.env.DATABASE_URL ? 'PostgreSQL' : 'PGlite';
+const load1 = loadavg()[0];
 const workspace = mkdtempSync(join(tmpdir(), 'cupel-bench-'));
 const file = (name: string) => fileURLToPath(new URL(name, import.meta.url));
 
@@ -77,9 +81,7 @@ const recorded = async (rate: number, time?: number): Promise<Measured> => {
   return measured;
 };
 
-console.log(
-  `${cpus().length} x ${cpus()[0].model.trim()}, Node ${process.version}, store: ${process.env.DATABASE_URL ? 'PostgreSQL' : 'PGlite'}`,
-);
+console.log(`${cpus().length} x ${cpus()[0].model.trim()}, Node ${process.version}, store: ${store}`);
 console.log(
   `one request in ${STREAM_EVERY} streamed; latency from the time a request was due to the last byte of its answer\n`,
 );
@@ -100,6 +102,7 @@ for (let round = 0; round < ROUNDS; round++) {
 const median = (values: number[]) => values.toSorted((a, b) => a - b)[values.length >> 1];
 const busy = (way: 'bare' | 'gateway') =>
   (processorMs(processes[way].pid) - before[way]) / ways[way].reduce((sum, one) => sum + one.answered, 0);
+const busyMs = { bare: busy('bare'), gateway: busy('gateway') };
 const least = (values: number[]) => Math.min(...values);
 const ofRounds = (way: keyof typeof ways, share: number, pick: (values: number[]) => number) =>
   pick(ways[way].map((one) => quantile(one.latencies, share)));
@@ -113,6 +116,7 @@ const head = [
   'added',
   'p99',
   'added',
+  'processor ms a request',
   'failed',
 ];
 const rows = (Object.keys(ways) as (keyof typeof ways)[]).map((way) => {
@@ -122,22 +126,25 @@ const rows = (Object.keys(ways) as (keyof typeof ways)[]).map((way) => {
       return [ms(own), way === 'direct' ? '' : ms(own - ofRounds('direct', share, pick))];
     }),
   );
-  const processor = way === 'direct' ? '' : ms(busy(way));
+  const processor = way === 'direct' ? '' : ms(busyMs[way]);
   return [way, ...cells, processor, String(ways[way].reduce((sum, one) => sum + one.failed, 0))];
 });
 console.log(
   `${formatTable([head, ...rows])}\n(medians of ${ROUNDS} rounds of ${seconds} s; bare: a proxy on Node that records nothing)\n`,
 );
 
+const steps: object[] = [];
 const ladder: string[][] = [['offered/s', 'answered/s', 'p50 ms', 'p99 ms', 'failed', 'seconds until all is stored']];
 for (const rate of LADDER) {
   const measured = await recorded(rate, Math.max(seconds, 4));
   const { seconds: behind } = await settled(answered);
-  const p99 = quantile(measured.latencies, 0.99);
+  const [p50, p99] = [quantile(measured.latencies, 0.5), quantile(measured.latencies, 0.99)];
+  const { throughput, failed } = measured;
+  steps.push({ offered: rate, answered: throughput, p50Ms: p50, p99Ms: p99, failed, storedAfterSeconds: behind });
   ladder.push([
     String(rate),
     measured.throughput.toFixed(0),
-    ms(quantile(measured.latencies, 0.5)),
+    ms(p50),
     ms(p99),
     String(measured.failed),
     behind.toFixed(1),
@@ -149,6 +156,36 @@ console.log(`${formatTable(ladder)}\n`);
 
 const { exchanges } = await settled(answered);
 console.log(`answered ${answered}, stored ${exchanges}, lost ${Math.max(0, answered - exchanges)}`);
+
+const results = new URL('results/', import.meta.url);
+mkdirSync(results, { recursive: true });
+const roundsOf = (way: keyof typeof ways) =>
+  ways[way].map(({ latencies, failed }) => ({
+    p50Ms: quantile(latencies, 0.5),
+    p99Ms: quantile(latencies, 0.99),
+    failed,
+  }));
+const record = {
+  date,
+  cpu: cpus()[0]?.model.trim(),
+  cores: cpus().length,
+  loadBefore: load1,
+  node: process.version,
+  store,
+  rate: RATE,
+  secondsOfARound: seconds,
+  added: {
+    p50Ms: ofRounds('gateway', 0.5, median) - ofRounds('direct', 0.5, median),
+    p99Ms: ofRounds('gateway', 0.99, median) - ofRounds('direct', 0.99, median),
+  },
+  processorMsOfARequest: busyMs,
+  rounds: { direct: roundsOf('direct'), bare: roundsOf('bare'), gateway: roundsOf('gateway') },
+  ladder: steps,
+  answered,
+  stored: exchanges,
+  lost: Math.max(0, answered - exchanges),
+};
+writeFileSync(new URL('gateway.json', results), `${JSON.stringify(record, null, 2)}\n`);
 const ended = new Promise((resolve) => gateway.once('exit', resolve));
 gateway.kill('SIGTERM');
 await ended;

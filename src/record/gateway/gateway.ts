@@ -56,6 +56,10 @@ export interface AdminFile {
 
 const KEYS_EVERY_MS = 10_000;
 
+/** How long the start waits for a database that may be away, and for the embedded one, which a busy machine makes slowly. */
+const AWAY_MS = 20_000;
+const MAKING_MS = 120_000;
+
 /** @throws CupelError when a port is taken, an upstream is malformed or the workspace is in use */
 export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const upstreams = options.upstreams.map((upstream) => new Upstream(upstream));
@@ -93,7 +97,9 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
     limits.restore(rows, await recorder.store.spent(limits.dayStart));
   }
   // who may call, and what was spent today, must be known before the first call
-  if (!keys.known || keys.limitMoney) await firstKeys(recorder, refresh, log);
+  if (!keys.known || keys.limitMoney) {
+    await firstKeys(recorder, refresh, log, options.databaseUrl ? AWAY_MS : MAKING_MS);
+  }
   const timer = refreshing(refresh);
   const adminFile = join(folder, 'admin.json');
   const token = options.adminToken ?? knownToken(adminFile) ?? randomBytes(32).toString('base64url');
@@ -125,9 +131,9 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
 }
 
 /** The database is waited for, a while. Without a copy of the keys on disk callers are refused until it answers. */
-async function firstKeys(recorder: Recorder, refresh: () => Promise<void>, log: Log): Promise<void> {
+async function firstKeys(recorder: Recorder, refresh: () => Promise<void>, log: Log, waitMs: number): Promise<void> {
   try {
-    await recorder.settled(20_000);
+    await recorder.settled(waitMs);
     await refresh();
   } catch {
     log.warn('the database does not answer: keys and spending are those that are known so far');

@@ -5,13 +5,13 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { Drain } from './drain.ts';
 import { openStore, reason } from './open.ts';
 import type { FromWorker, ToWorker, WorkerData } from './protocol.ts';
+import type { Store } from './store.ts';
 
 const { folder, place, retainDays } = workerData as WorkerData;
 const port = parentPort!;
 const tell = (message: FromWorker) => port.postMessage(message);
 
-yieldToOthers();
-const drain = new Drain({ folder, open: () => openStore(place), onStatus: (status) => tell({ status }), retainDays });
+const drain = new Drain({ folder, open, onStatus: (status) => tell({ status }), retainDays });
 const running = drain.run();
 
 port.on('message', (message: ToWorker) => {
@@ -21,11 +21,18 @@ port.on('message', (message: ToWorker) => {
   );
 });
 
+/** Callers wait for the store to open; only from then on it stands back. */
+async function open(): Promise<Store> {
+  const store = await openStore(place);
+  yieldToOthers();
+  return store;
+}
+
 /** On Linux a thread has a priority of its own: taking over into the store never delays an answer. */
 function yieldToOthers(): void {
   try {
     const thread = Number(readlinkSync('/proc/thread-self').split('/').at(-1));
-    if (thread !== process.pid) setPriority(thread, constants.priority.PRIORITY_BELOW_NORMAL);
+    if (thread !== process.pid) setPriority(thread, constants.priority.PRIORITY_LOW);
   } catch {
     // elsewhere the threads are equals
   }
