@@ -129,7 +129,9 @@ class Passage {
     const mark = new DoneDetector();
     let near = false;
     this.#head(true);
-    this.#call.outgoing.flushHeaders();
+    const { outgoing } = this.#call;
+    // the first events often come with the head: then both leave at once
+    setImmediate(() => outgoing.writable && outgoing.flushHeaders());
     await eachChunk(this.#answer, (chunk) => {
       near ||= mark.push(chunk);
       if (this.#finished) return this.#write(chunk);

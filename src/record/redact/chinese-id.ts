@@ -16,12 +16,14 @@ const PROVINCES = new Set(
 
 export const chineseIds: Detector = {
   kind: 'chinese_id',
-  hint: /\d{4}/,
+  hint: /\d{3}[ -]?\d{3}[ -]?\d{4}|\d{15}/,
   *find(text) {
     yield* matches(text, NUMBER, ([number]) => {
       const plain = number.replace(/[ -]/g, '').toUpperCase();
       return PROVINCES.has(plain.slice(0, 2)) && isDate(plain) && checkDigit(plain) === plain[17] ? plain : undefined;
     });
+    // the words are looked for first: looking back from every place is slow
+    if (!/身份|identity|id card/i.test(text)) return;
     yield* matches(text, OLD_NUMBER, ([number]) => (PROVINCES.has(number.slice(0, 2)) ? number : undefined));
   },
   // no province begins with 0

@@ -34,6 +34,10 @@ const SHAPES: [string, RegExp][] = [
   ['.atlasv1.', /\b([A-Za-z0-9]{14}\.atlasv1\.)[A-Za-z0-9_-]{60,}/g],
   ['pat', /\b(pat)[A-Za-z0-9]{14}\.[0-9a-f]{64}/g],
   ...PREFIXED,
+];
+
+/** What may be short, or long only with dots and the like in it. */
+const SHORT: [string, RegExp][] = [
   ['ookie', /((?:Set-)?Cookie["']?\s{0,3}:\s{0,3}["']?[^"'\s=;]{1,64}=)(?!REDACTED-)[^"'\n]{6,}/gi],
   ['uthorization', /(Authorization["']?\s{0,3}:\s{0,3}["']?(?:Token|ApiKey|Key)\s+)[A-Za-z0-9._~+/=-]{16,}/gi],
   [
@@ -45,6 +49,11 @@ const SHAPES: [string, RegExp][] = [
   ['Basic', /\b(Basic\s+)(?=[A-Za-z0-9+/]*\d)[A-Za-z0-9+/]{16,}={0,2}/g],
   ['://', /\b([a-z][a-z0-9+.-]{1,20}:\/\/[^\s:@/]{1,64}:)(?!REDACTED-)[^\s@/]{3,}(?=@)/g],
 ];
+
+const ALL = [...SHAPES, ...SHORT];
+
+/** Without so long a word none of `SHAPES` is there: most texts have none. */
+const LONG = /[A-Za-z0-9_+/=-]{16}/;
 
 const PRIVATE_KEY =
   /-----BEGIN ((?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?)-----(?:[A-Za-z0-9+/=:,.\s-]{40,}?-----END \1-----|\s*(?:[A-Za-z0-9+/=]{16,}\s*)+)/g;
@@ -65,7 +74,7 @@ export const secrets: Detector = {
   kind: 'secret',
   hint: /[A-Za-z0-9_-]{12}|passw|pwd|secret|密码|口令|key|:\/\//i,
   *find(text) {
-    for (const [marker, pattern] of SHAPES) {
+    for (const [marker, pattern] of LONG.test(text) ? ALL : SHORT) {
       if (!text.includes(marker)) continue;
       for (const match of text.matchAll(pattern)) if (!STAND_IN.test(match[0])) yield after(match[1], match);
     }
