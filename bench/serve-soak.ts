@@ -1,6 +1,10 @@
 // `npm run bench:serve:soak [-- MINUTES [MODEL.gguf]]`: 64 clients that cancel at random, stream, and send malformed bodies; at the
-// end nothing may be stuck, and memory must be what it was after the first fifth.
+// end nothing may be stuck, and memory must be what it was after the first fifth. Writes bench/results/serve-soak.json.
 import { readFileSync } from 'node:fs';
+import { cpus } from 'node:os';
+import { basename } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { writeFileDurably } from '../src/base/durable.ts';
 import { Random } from '../src/base/random.ts';
 import { resolveModel } from '../src/catalog/resolve.ts';
 import { startOurs } from './serve/servers.ts';
@@ -24,7 +28,12 @@ const health = await settled();
 const mean = (values: number[]) => values.reduce((sum, value) => sum + value, 0) / values.length;
 const fifth = Math.ceil(memory.length / 5);
 const [early, late] = [mean(memory.slice(fifth, 2 * fifth)), mean(memory.slice(-fifth))];
-console.log({ counts, health, earlyMegabytes: early, lateMegabytes: late, growth: late / early - 1 });
+const found = { counts, health, earlyMegabytes: early, lateMegabytes: late, growth: late / early - 1 };
+console.log(found);
+const conditions = { date: new Date().toISOString(), cpu: cpus()[0].model, node: process.version };
+const record = { ...conditions, minutes, clients: CLIENTS, model: basename(model), ...found };
+const file = fileURLToPath(new URL('results/serve-soak.json', import.meta.url));
+writeFileDurably(file, `${JSON.stringify(record, null, 2)}\n`);
 await server.stop();
 process.exitCode = late / early < 1.05 ? 0 : 1;
 
@@ -58,7 +67,7 @@ async function malformed(random: Random): Promise<void> {
 
 async function generate(random: Random, cancels: boolean): Promise<void> {
   const body = {
-    prompt: `${random.next() < 0.5 ? 'A shared beginning. '.repeat(10) : ''}${random.nextUint32()}`,
+    prompt: `${random.next() < 0.5 ? 'A shared beginning, long enough to be held for all. '.repeat(random.next() < 0.5 ? 4 : 24) : ''}${random.nextUint32()}`,
     max_tokens: 1 + random.below(60),
     temperature: random.below(2),
     stream: random.next() < 0.5,

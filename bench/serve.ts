@@ -1,9 +1,12 @@
 // `npm run bench:serve [MODEL.gguf]`: our server side by side with llama-server (BENCH_LLAMA_SERVER=path/to/llama-server), same file,
-// threads and client; prints one table of tokens/s, requests/s and time to first token. Without llama-server it measures ours alone.
+// threads and client; prints one table of tokens/s, requests/s and time to first token, and writes bench/results/serve.json.
+// Without llama-server it measures ours alone, and writes nothing.
 import { mkdtempSync, rmSync } from 'node:fs';
-import { availableParallelism, tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { availableParallelism, cpus, loadavg, tmpdir } from 'node:os';
+import { basename, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { writeFileDurably } from '../src/base/durable.ts';
 import { resolveModel } from '../src/catalog/resolve.ts';
 import { compress } from '../src/compress/compress.ts';
 import { openCheckpoint } from '../src/formats/checkpoint.ts';
@@ -38,6 +41,7 @@ try {
   const setup: ServerSetup = { model, threads, parallel: PARALLEL, contextTokens: 2048 };
   const raw = { alone: rawDecode(model, threads, 1), together: rawDecode(model, threads, PARALLEL) };
   const peer = process.env.BENCH_LLAMA_SERVER;
+  const loadBefore = loadavg()[0];
   const ours: Figures[] = [];
   const theirs: Figures[] = [];
   for (let round = 0; round < Number(values.rounds); round++) {
@@ -45,6 +49,7 @@ try {
     if (peer) theirs.push(await measure(await startLlamaServer(peer, setup)));
   }
   print(raw, best(ours), theirs.length > 0 ? best(theirs) : undefined);
+  if (peer) keep({ model: basename(model), loadBefore, raw, ours, theirs });
 } finally {
   rmSync(folder, { recursive: true, force: true });
 }
@@ -87,6 +92,15 @@ function best(rounds: Figures[]): Figures {
     p50: -most((each) => -each.p50),
     p99: -most((each) => -each.p99),
   };
+}
+
+/** Every round, with the conditions. */
+function keep(measured: object): void {
+  const { rounds, requests } = values;
+  const conditions = { cpu: cpus()[0].model, threads, node: process.version, rounds, requests };
+  const record = { date: new Date().toISOString(), ...conditions, ...measured };
+  const file = new URL('results/serve.json', import.meta.url);
+  writeFileDurably(fileURLToPath(file), `${JSON.stringify(record, null, 2)}\n`);
 }
 
 function print(raw: { alone: number; together: number }, ours: Figures, theirs: Figures | undefined): void {

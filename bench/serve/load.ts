@@ -1,5 +1,6 @@
 // The two loads, the same for every server: long stories at a given concurrency, and classification behind one long system prompt.
 import { readFileSync } from 'node:fs';
+import { type IncomingMessage, request } from 'node:http';
 
 export interface LoadResult {
   seconds: number;
@@ -50,21 +51,25 @@ async function load(url: string, bodies: object[], concurrency: number): Promise
   return { seconds, requests: bodies.length, tokens, firstToken: firstToken.sort((a, b) => a - b) };
 }
 
+/** Each on a connection of its own: llama-server closes idle ones without a word, or leaves what comes on them lying. */
 async function ask(url: string, body: object): Promise<{ firstToken: number; tokens: number }> {
   const started = performance.now();
-  const response = await fetch(url, {
-    method: 'POST',
-    headers: { 'content-type': 'application/json' },
-    body: JSON.stringify({ ...body, stream: true, stream_options: { include_usage: true } }),
-  });
-  if (!response.ok) throw new Error(`${response.status} ${await response.text()}`);
+  const response = await post(url, JSON.stringify({ ...body, stream: true, stream_options: { include_usage: true } }));
+  response.setEncoding('utf8');
   let firstToken = Number.NaN;
   let text = '';
-  const decoder = new TextDecoder();
-  for await (const chunk of response.body!) {
-    text += decoder.decode(chunk, { stream: true });
+  for await (const part of response) {
+    text += part;
     if (Number.isNaN(firstToken) && /"(text|content)":"[^"]/.test(text)) firstToken = performance.now() - started;
   }
+  if (response.statusCode !== 200) throw new Error(`${response.statusCode} ${text}`);
   const usage = text.match(/"completion_tokens":(\d+)/g)?.at(-1);
   return { firstToken, tokens: Number(usage?.match(/\d+/)?.[0] ?? 0) };
+}
+
+function post(url: string, body: string): Promise<IncomingMessage> {
+  return new Promise((resolve, reject) => {
+    const headers = { 'content-type': 'application/json' };
+    request(url, { method: 'POST', headers, agent: false }, resolve).on('error', reject).end(body);
+  });
 }

@@ -36,7 +36,9 @@ export async function startLlamaServer(binary: string, setup: ServerSetup): Prom
   const { model, threads, parallel, contextTokens } = setup;
   const port = await freePort();
   const flags = { port, model, threads, parallel, 'ctx-size': contextTokens * parallel };
-  return start('llama-server', binary, [...asFlags(flags), '--no-webui', '--log-disable'], port, '/health');
+  // a connection kept alive holds one of its threads: with the usual number of them it stands still between two loads
+  const more = ['--no-webui', '--log-disable', '--threads-http', '64'];
+  return start('llama-server', binary, [...asFlags(flags), ...more], port, '/health');
 }
 
 const asFlags = (flags: Record<string, string | number>) =>

@@ -1,6 +1,6 @@
 // `cupel serve`: an OpenAI-compatible server for a GGUF model.
 import { resolve } from 'node:path';
-import type { Command } from 'commander';
+import { type Command, InvalidArgumentError } from 'commander';
 import { serve } from '../serve/serve.ts';
 import { type CascadeChoices, cascadeOptions, cascadeSettings } from './cascade-options.ts';
 import { integerOption } from './numbers.ts';
@@ -12,7 +12,14 @@ interface ServeChoices {
   threads?: number;
   context?: number;
   parallel?: number;
+  queue?: number;
+  adapter: Adapter[];
   unproven?: boolean;
+}
+
+interface Adapter {
+  name: string;
+  path: string;
 }
 
 type Choices = ServeChoices & CascadeChoices;
@@ -20,36 +27,68 @@ type Choices = ServeChoices & CascadeChoices;
 export function register(program: Command): void {
   const command = program
     .command('serve')
-    .description('serve a GGUF model over the OpenAI API (chat completions, completions, models)')
-    .argument('<model>', 'GGUF file')
+    .description('serve GGUF models over the OpenAI API (chat completions, completions, embeddings, models, tokenize)')
+    .argument('<models...>', 'GGUF files; each answers by its file name')
     .option('-p, --port <n>', 'port; 0 takes a free one', integerOption(0, 65535), 8080)
     .option('--host <address>', 'address to listen on', '127.0.0.1')
     .option('--threads <n>', 'threads that compute; all cores without it', integerOption(1))
     .option('--context <tokens>', 'context of each request', integerOption(128))
     .option('--parallel <n>', 'requests decoded at once', integerOption(1, 256))
+    .option('--queue <n>', 'requests that may wait before others are told to come back (429)', integerOption(0), 256)
+    .option(
+      '--adapter <name=path>',
+      'LoRA adapter (PEFT folder or GGUF) of the first model that answers by this name; may be repeated',
+      adapterOption,
+      [],
+    )
     .option('--unproven', 'serve a model that has no valid proof for this very file')
     .addHelpText(
       'after',
-      '\nExamples:\n  cupel serve student-q8_0.gguf --teacher https://api.openai.com/v1 --teacher-model gpt-4o --teacher-budget 2\n\n  cupel serve student-q8_0.gguf --port 8080\n  curl http://127.0.0.1:8080/v1/chat/completions -H "content-type: application/json" \\\n    -d \'{"model": "student-q8_0", "messages": [{"role": "user", "content": "where is my order?"}]}\'',
+      [
+        '',
+        'Examples:',
+        '  cupel serve student-q8_0.gguf --teacher https://api.openai.com/v1 --teacher-model gpt-4o --teacher-budget 2',
+        '  cupel serve student-q8_0.gguf other.gguf --adapter refunds=.cupel/artifacts/distill-0123456789abcdef/adapter',
+        '',
+        '  cupel serve student-q8_0.gguf --port 8080',
+        '  curl http://127.0.0.1:8080/v1/chat/completions -H "content-type: application/json" \\',
+        '    -d \'{"model": "student-q8_0", "messages": [{"role": "user", "content": "where is my order?"}]}\'',
+        '',
+        'With CUPEL_ADMIN_KEY set, its holder loads and drops models and adapters while the server runs:',
+        '  curl -X POST http://127.0.0.1:8080/admin/adapters -H "authorization: Bearer $CUPEL_ADMIN_KEY" \\',
+        '    -d \'{"id": "refunds", "path": "/models/refunds-adapter"}\'',
+        '  curl -X DELETE http://127.0.0.1:8080/admin/adapters/refunds -H "authorization: Bearer $CUPEL_ADMIN_KEY"',
+      ].join('\n'),
     );
-  cascadeOptions(command).action(async (model: string, options: Choices) => {
-    const cascade = options.teacher ? await cascadeSettings(resolve(model), options) : undefined;
+  cascadeOptions(command).action(async (files: string[], options: Choices) => {
+    const [model, ...others] = files.map((file) => resolve(file));
+    const cascade = options.teacher ? await cascadeSettings(model, options) : undefined;
     // the teacher keeps the quality where the student alone does not: what was checked is the two together
-    if (!options.unproven && !cascade?.checked) await requireProof(resolve(model));
+    const alone = cascade?.checked ? others : [model, ...others];
+    if (!options.unproven) for (const each of alone) await requireProof(each);
     const server = await serve({
       cascade: cascade?.settings,
-      model: resolve(model),
+      model,
+      models: others.map((path) => ({ path })),
+      adapters: options.adapter,
       host: options.host,
       port: options.port,
       threads: options.threads,
       contextTokens: options.context,
       parallel: options.parallel,
+      queue: options.queue,
     });
     process.stderr.write(`listening on ${server.url}, model ${server.model}\n`);
     await stopped();
     process.stderr.write('stopping: finishing what is in flight\n');
     await server.close();
   });
+}
+
+function adapterOption(text: string, known: Adapter[]): Adapter[] {
+  const at = text.indexOf('=');
+  if (at < 1 || at === text.length - 1) throw new InvalidArgumentError('write it as name=path.');
+  return [...known, { name: text.slice(0, at), path: resolve(text.slice(at + 1)) }];
 }
 
 /** Resolves on the first SIGTERM or SIGINT; the second ends the process at once. */
