@@ -92,12 +92,12 @@ function forward({ base, shape, lora, precision, window }: GraphOptions): Parts 
 /** Declares the inputs of `feeds` but for `weights`, and computes a batch. */
 export function batchLoss(b: Builder, base: BaseModel, shape: PackLayout, weights: Weights): BatchLoss {
   const tokens = shape.prefix + shape.rows * shape.length;
-  const inputs: ModelInputs = {
+  const whole = {
     ids: b.input('ids', 'int64', [1, tokens]),
     positions: b.input('positions', 'int64', [1, tokens]),
     segments: b.input('segments', 'int64', [1, tokens]),
-    layout: shape,
   };
+  const inputs: ModelInputs = shape.prefix > 0 ? { ...whole, layout: shape } : inRows(b, whole, shape);
   const lossAt = b.input('lossAt', 'int64', ['A']);
   const targets = b.input('targets', 'int64', ['A']);
   const routings: Routing[] = [];
@@ -106,6 +106,12 @@ export function batchLoss(b: Builder, base: BaseModel, shape: PackLayout, weight
   const { loss: nll, best } = tokenLoss(b, base.family, base.config, weights, answers, targets);
   const balance = base.family.balance?.(b, base.config, routings, inputs) ?? null;
   return { nll, best, balance };
+}
+
+/** Rows that share nothing are an ordinary batch [B,S]. */
+function inRows(b: Builder, whole: Omit<ModelInputs, 'layout'>, { rows, length }: PackLayout): ModelInputs {
+  const row = (x: Value) => b.reshape(x, [rows, length]);
+  return { ids: row(whole.ids), positions: row(whole.positions), segments: row(whole.segments) };
 }
 
 /** The tensors of a batch, by the names of the inputs. */
