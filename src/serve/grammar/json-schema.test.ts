@@ -118,8 +118,16 @@ function string(random: Random): SchemaObject {
 function integer(random: Random): SchemaObject {
   const low = random.below(2000) - 1000;
   const high = low + random.below(3) ** 8 * random.below(50);
-  const bounds = [{}, { minimum: low }, { maximum: high }, { minimum: low, maximum: high }, { exclusiveMinimum: low }];
-  return { type: 'integer', ...bounds[random.below(5)] };
+  const multiple = { minimum: low, exclusiveMaximum: low + 300, multipleOf: 2 + random.below(20) };
+  const bounds = [
+    {},
+    { minimum: low },
+    { maximum: high },
+    { minimum: low, maximum: high },
+    { exclusiveMinimum: low },
+    multiple,
+  ];
+  return { type: 'integer', ...bounds[random.below(6)] };
 }
 
 function number(random: Random): SchemaObject {
@@ -208,6 +216,7 @@ describe('is refused, with the place named', () => {
     [{ type: 'object', properties: { a: { not: {} } } }, 'schema.properties.a.not'],
     [{ type: 'array', uniqueItems: true }, 'schema.uniqueItems'],
     [{ type: 'integer', multipleOf: 3 }, 'schema.multipleOf'],
+    [{ type: 'number', multipleOf: 0.5, minimum: 0, maximum: 9 }, 'schema.multipleOf'],
     [{ oneOf: [{ type: 'integer' }, { type: 'number' }] }, 'schema.oneOf'],
     [{ $ref: '#/$defs/none' }, 'schema.$ref'],
     [{ $ref: 'https://example.com/s.json' }, 'schema.$ref'],

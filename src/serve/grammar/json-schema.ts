@@ -1,6 +1,6 @@
 // JSON schema to GBNF: every text the grammar allows is valid against the schema.
 import { CupelError } from '../../base/errors.ts';
-import { integersBetween, numbersBetween } from './numbers.ts';
+import { integersBetween, multiplesBetween, numbersBetween } from './numbers.ts';
 import { patternToGbnf } from './pattern.ts';
 import { anyOf, literal, Rules, repeat } from './rules.ts';
 import { areDisjoint, checkKeywords, follow, merge, type Schema, type SchemaObject, unsupported } from './schema.ts';
@@ -249,13 +249,15 @@ class SchemaGrammar {
   private number(type: 'number' | 'integer', schema: SchemaObject, path: string): string {
     const bounds = boundsOf(schema);
     const { low, high, lowOpen, highOpen } = bounds;
-    const found =
-      type === 'number'
-        ? numbersBetween(bounds)
-        : integersBetween(
-            low !== undefined && lowOpen ? Math.floor(low) + 1 : low,
-            high !== undefined && highOpen ? Math.ceil(high) - 1 : high,
-          );
+    const least = low !== undefined && lowOpen ? Math.floor(low) + 1 : low;
+    const most = high !== undefined && highOpen ? Math.ceil(high) - 1 : high;
+    const step = Number(schema.multipleOf ?? 1);
+    if (step !== 1 && type === 'integer') {
+      const multiples = multiplesBetween(step, least, most);
+      if (multiples) return this.rules.add(type, multiples);
+      throw unsupported("'multipleOf' needs bounds with 1 to 1,024 multiples between them", `${path}.multipleOf`);
+    }
+    const found = type === 'number' ? numbersBetween(bounds) : integersBetween(least, most);
     if (!found) throw unsupported('no number lies between the bounds', path);
     return this.rules.add(type, found);
   }

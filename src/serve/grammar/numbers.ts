@@ -16,6 +16,17 @@ export function integersBetween(low = -LARGEST, high = LARGEST): string | undefi
   return anyOf(parts);
 }
 
+/** More are not written out. */
+const MOST_MULTIPLES = 1024;
+
+/** The multiples of `step` from `low` to `high`, each written out. @returns undefined when they are none, or too many */
+export function multiplesBetween(step: number, low = Number.NaN, high = Number.NaN): string | undefined {
+  const from = Math.ceil(low / step);
+  const count = Math.floor(high / step) - from + 1;
+  if (!(count >= 1 && count <= MOST_MULTIPLES)) return undefined;
+  return anyOf(Array.from({ length: count }, (_, i) => literal(String((from + i) * step))));
+}
+
 function naturalsBetween(from: number, to: number): string {
   const parts: string[] = [];
   for (let digits = String(from).length; digits <= String(to).length; digits++) {

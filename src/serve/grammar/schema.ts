@@ -68,7 +68,8 @@ export function checkKeywords(schema: SchemaObject, path: string): void {
     const harmless =
       value === undefined ||
       (keyword === 'uniqueItems' && value === false) ||
-      (keyword === 'multipleOf' && value === 1 && schema.type === 'integer');
+      // of integers, what can be written out is
+      (keyword === 'multipleOf' && Number.isInteger(value) && schema.type === 'integer');
     if (!harmless) throw unsupported(`'${keyword}' cannot be enforced`, `${path}.${keyword}`);
   }
 }

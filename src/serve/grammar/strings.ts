@@ -37,7 +37,7 @@ export const FORMATS: Readonly<Record<string, string>> = {
   uuid: '[0-9a-f]{8} "-" [0-9a-f]{4} "-4" [0-9a-f]{3} "-" [89ab] [0-9a-f]{3} "-" [0-9a-f]{12}',
   ipv4: `${BYTE} ("." ${BYTE}){3}`,
   email:
-    '[a-zA-Z0-9]{1,32} ([._-] [a-zA-Z0-9]{1,16}){0,3} "@" [a-z0-9]{1,32} ("-" [a-z0-9]{1,16})? ("." [a-z]{2,10}){1,3}',
+    '[a-zA-Z0-9]{1,16} ([._-] [a-zA-Z0-9]{1,15}){0,3} "@" [a-z0-9]{1,32} ("-" [a-z0-9]{1,16})? ("." [a-z]{2,10}){1,3}',
 };
 
 /** A text as it stands inside a JSON string. */
