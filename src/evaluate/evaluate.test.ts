@@ -337,3 +337,22 @@ test('busy time counts overlapping requests once and leaves gaps out', () => {
   ];
   expect(busySeconds(spans)).toBeCloseTo(5, 9);
 });
+
+test('with agreement, further answers are drawn apart from the greedy ones, and a second operating point is fitted', async () => {
+  const { completer, seen } = standIn(right);
+  const data = dataset(echo.slice(0, 20));
+  writeFileSync(join(data, 'calibration.jsonl'), toJsonl(echo.slice(20, 40)));
+  const sure = {
+    ...completer,
+    complete: async (asked: CompletionRequest) => ({ ...(await completer.complete(asked)), logprobs: [-0.1] }),
+  };
+  const { cascade, student } = await run(data, sure, { options: { cascade: true, agreement: 2, resamples: 200 } });
+  const seeds = seen.asked.map(({ temperature, seed }) => `${temperature} ${seed}`);
+  expect(seeds.filter((each) => each === '0 undefined')).toHaveLength(40);
+  for (const seed of [1, 2]) expect(seeds.filter((each) => each === `0.7 ${seed}`)).toHaveLength(40);
+  expect(cascade!.calibration.weights).toHaveLength(3);
+  expect(cascade!.agreement).toMatchObject({ samples: 2, point: { n: 20 } });
+  expect(cascade!.agreement!.calibration.weights).toHaveLength(4);
+  expect(cascade!.agreement!.extraTime).toBeGreaterThan(0);
+  expect(student.requests).toBe(20);
+});
