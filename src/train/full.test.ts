@@ -24,7 +24,7 @@ const samples: Sample[] = Array.from({ length: 6 }, (_, i) => {
   return { ids, answers: [{ start: 1, end: ids.length }] };
 });
 const packing = planPacking(samples, 48);
-const common = { base, weighting: 'token', seed: 4, runtime: {} } as const;
+const common = { base, weighting: 'token', seed: 4, runtime: {}, precision: { kind: 'float32' } } as const;
 
 test('theta holds every weight once, and gives them back', () => {
   const theta = thetaOf(layout, base.weights);
@@ -41,7 +41,7 @@ test('the gradient of every weight is the slope of the loss, embeddings that are
     placeOnce(samples, packing.groups, packing.layout)[0],
     'token',
   );
-  const graph = fullStepGraph({ base, layout, shape: packing.layout });
+  const graph = fullStepGraph({ ...common, layout, shape: packing.layout });
   const run = (theta: Float32Array) => interpret(graph, { ...feeds(batch), ...tensorsOf(layout, theta) });
   const output = (values: ReturnType<typeof run>, name: string) => values.get(graph.outputs.get(name)!.name)!.data;
   const theta = thetaOf(layout, base.weights);
@@ -60,7 +60,7 @@ test('the gradient of every weight is the slope of the loss, embeddings that are
 
 test('begins as the base model and learns by heart', async () => {
   const lora = loraLayout(shapes, { rank: 2, alpha: 4, targets: ['q_proj'] });
-  const frozen = await openTrainer(packing, packing, { ...common, lora, precision: { kind: 'float32' } });
+  const frozen = await openTrainer(packing, packing, { ...common, lora });
   const before = await frozen.validate(initialTheta(lora, 0));
   await frozen.close();
   const trainer = await openFullTrainer(packing, packing, { ...common, layout, recompute: 1 });

@@ -3,6 +3,7 @@ import type { Builder } from '../graph/builder.ts';
 import type { Value } from '../graph/node.ts';
 import type { Tensor } from '../graph/tensor.ts';
 import type { WeightSource, Weights } from '../models/model.ts';
+import type { Precision } from './frozen.ts';
 
 /** One weight; in theta from `start` on. */
 export interface FullTensor {
@@ -58,8 +59,15 @@ export function tensorsOf({ tensors }: FullLayout, flat: Float32Array, prefix = 
   );
 }
 
+/** Full training computes in float32, or its projections in int8; theta is float32 either way. */
+export type FullPrecision = Exclude<Precision, { kind: 'int4' }>;
+
 /** Inputs of the graph in place of constants, in the order of the layout. */
-export function movingWeights(b: Builder, { tensors }: FullLayout): { weights: Weights; inputs: readonly Value[] } {
+export function movingWeights(
+  b: Builder,
+  { tensors }: FullLayout,
+  precision: FullPrecision,
+): { weights: Weights; inputs: readonly Value[] } {
   const byName = new Map(tensors.map(({ name, shape }) => [name, b.input(name, 'float32', shape)]));
   const weight = (name: string) => byName.get(name)!;
   return {
@@ -68,7 +76,11 @@ export function movingWeights(b: Builder, { tensors }: FullLayout): { weights: W
       weight,
       linear: (x, projections) =>
         projections.map(({ name, bias }) => {
-          const product = b.matmul(x, weight(`${name}.weight`), { transB: true });
+          const matrix = weight(`${name}.weight`);
+          const product =
+            precision.kind === 'int8'
+              ? b.int8Linear(x, matrix, precision.levels, true)
+              : b.matmul(x, matrix, { transB: true });
           return bias ? b.add(product, weight(`${name}.bias`)) : product;
         }),
     },
