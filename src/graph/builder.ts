@@ -137,9 +137,9 @@ export class Builder {
     this.#one('int8MatMul', [x, weight.q, weight.scale], { transposed });
   /** x [M,K] in int8: q [M,K] up to `levels`, and a scale for each row or column. */
   quantise = (x: Value, per: 'row' | 'column', levels: number) => this.emit('quantise', [x], { per, levels });
-  /** x [...,K] @ weight [N,K]^T in int8 of `levels`, for a weight that is trained; `gradient`: its gradient's product as well. */
-  int8Linear = (x: Value, weight: Value, levels: number, gradient: boolean) =>
-    this.#one('int8Linear', [x, weight, ...this.quantise(weight, 'row', levels)], { levels: gradient ? levels : null });
+  /** x [...,K] @ weight [N,K]^T in int8 of `levels`, for a weight that is trained, `turn` being a rotation of both. */
+  int8Linear = (x: Value, weight: Value, levels: number, turn: (x: Value) => Value, gradient: number | null = levels) =>
+    this.#one('int8Linear', [turn(x), x, weight, ...this.quantise(turn(weight), 'row', levels)], { levels: gradient });
   /** x [...,K] @ W^T of W = q [N,K] in int4 times scale [N,K/block]; `gradientScale`, equal to it, serves the gradient of x. */
   int4MatMul = (x: Value, q: Value, scale: Value, gradientScale: Value | null) =>
     this.#one('int4MatMul', [x, q, scale], { transposed: false, gradientScale });

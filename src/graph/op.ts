@@ -68,8 +68,8 @@ export interface OpAttributes {
   /** A matrix in int8, each row or column by its own largest number: q of the same shape up to `levels`, and the scales. */
   quantise: { readonly per: 'row' | 'column'; readonly levels: number };
   /**
-   * (x, weight [N,K], q, scale): x @ (q * scale)^T where q and scale are the weight's by row; the gradient of the weight is computed in
-   * int8 of `levels`, or in float32 where that is null; see ops/int8-linear.ts
+   * (x rotated, x, weight [N,K], q, scale): the first @ (q * scale)^T, which are the rotated weight by row; the weight's gradient is
+   * computed in int8 of `levels`, or in float32 where that is null; see ops/int8-linear.ts
    */
   int8Linear: { readonly levels: number | null };
   /**

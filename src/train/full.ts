@@ -4,6 +4,7 @@ import type { Value } from '../graph/node.ts';
 import type { Tensor } from '../graph/tensor.ts';
 import type { WeightSource, Weights } from '../models/model.ts';
 import type { Precision } from './frozen.ts';
+import { rotate } from './rotation.ts';
 
 /** One weight; in theta from `start` on. */
 export interface FullTensor {
@@ -79,7 +80,7 @@ export function movingWeights(
           const matrix = weight(`${name}.weight`);
           const product =
             precision.kind === 'int8'
-              ? b.int8Linear(x, matrix, precision.levels, true)
+              ? b.int8Linear(x, matrix, precision.levels, (v) => rotate(b, v), process.env.DW ? null : undefined)
               : b.matmul(x, matrix, { transB: true });
           return bias ? b.add(product, weight(`${name}.bias`)) : product;
         }),
