@@ -1,4 +1,5 @@
 // A trainee whose every weight moves: full fine-tuning, and continued pre-training on plain text.
+import { CupelError } from '../base/errors.ts';
 import { Builder } from '../graph/builder.ts';
 import { gradients } from '../graph/gradient.ts';
 import type { Graph } from '../graph/node.ts';
@@ -6,6 +7,7 @@ import { pruned } from '../graph/split.ts';
 import { floats } from '../graph/tensor.ts';
 import type { PackLayout } from '../models/model.ts';
 import { type OnnxOptions, openOnnx } from '../runtime/onnx.ts';
+import type { Precision } from './frozen.ts';
 import { type FullLayout, type FullPrecision, movingWeights, tensorsOf, thetaOf } from './full.ts';
 import { type LossWeighting, packBatch, placementOf } from './packing.ts';
 import { type BaseModel, batchLoss, feeds, stepLoss } from './step-graph.ts';
@@ -21,6 +23,15 @@ export interface FullTrainerOptions {
   readonly promptWeight?: number;
   readonly seed: number;
   readonly runtime: OnnxOptions;
+}
+
+/** @throws CupelError for 4 bits, which only frozen weights can have */
+export function fullPrecision(precision: Precision): FullPrecision {
+  if (precision.kind !== 'int4') return precision;
+  throw new CupelError('weights that are trained cannot have 4 bits', {
+    place: { field: 'precision' },
+    remedy: 'use --precision int8 or float32, or leave out --full',
+  });
 }
 
 type GraphParts = Pick<FullTrainerOptions, 'base' | 'layout' | 'precision' | 'recompute'> & {

@@ -2,17 +2,19 @@ import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
+import { cosine } from '../../test/cosine.ts';
 import { Random } from '../base/random.ts';
 import { interpret } from '../runtime/reference.ts';
-import { fullLayout, tensorsOf, thetaOf, weightsOf } from './full.ts';
-import { fullStepGraph, openFullTrainer } from './full-trainer.ts';
+import { type FullPrecision, fullLayout, tensorsOf, thetaOf, weightsOf } from './full.ts';
+import { fullPrecision, fullStepGraph, openFullTrainer } from './full-trainer.ts';
 import { train } from './loop.ts';
 import { initialTheta, loraLayout } from './lora.ts';
+import { globalNorm, makeOptimiser } from './optimiser.ts';
 import { packBatch, placeOnce } from './packing.ts';
 import type { Sample } from './sample.ts';
 import { feeds } from './step-graph.ts';
 import { tinyModel } from './tiny-model.ts';
-import { openTrainer, planPacking } from './trainer.ts';
+import { int8Precision, openTrainer, planPacking } from './trainer.ts';
 
 const base = tinyModel();
 const shapes = base.family.weightShapes(base.config);
@@ -56,6 +58,36 @@ test('the gradient of every weight is the slope of the loss, embeddings that are
     );
     expect(Math.abs(slope - expected), name).toBeLessThan(1e-5 + 0.01 * Math.abs(expected));
   }
+});
+
+test('int8: the gradient of every matrix points where it does in float32, and so does the curve of losses', async () => {
+  const run = async (precision: FullPrecision) => {
+    const trainer = await openFullTrainer(packing, packing, { ...common, layout, precision });
+    const gradient = (await trainer.step(trainer.initial, 0)).gradient.slice();
+    const theta = trainer.initial.slice();
+    const optimiser = makeOptimiser('adamw', theta.length);
+    const losses: number[] = [];
+    for (let step = 0; step < 30; step++) {
+      const result = await trainer.step(theta, step);
+      optimiser.update(theta, result.gradient, 0.003, globalNorm(result.gradient));
+      losses.push(result.loss);
+    }
+    await trainer.close();
+    return { gradient, losses };
+  };
+  const exact = await run({ kind: 'float32' });
+  const coarse = await run(fullPrecision(await int8Precision({})));
+  const cosines = layout.tensors
+    .filter(({ name, shape }) => shape.length === 2 && name.includes('.layers.'))
+    .map(({ start, size }) =>
+      cosine(exact.gradient.subarray(start, start + size), coarse.gradient.subarray(start, start + size)),
+    );
+  expect(cosines).toHaveLength(14);
+  expect(Math.min(...cosines)).toBeGreaterThan(0.95);
+  expect(cosines.reduce((sum, value) => sum + value, 0) / 14).toBeGreaterThan(0.98);
+  expect(coarse.losses.at(-1)).toBeLessThan(0.7 * coarse.losses[0]);
+  for (const [step, loss] of coarse.losses.entries())
+    expect(Math.abs(loss / exact.losses[step] - 1), `step ${step}`).toBeLessThan(0.05);
 });
 
 test('begins as the base model and learns by heart', async () => {

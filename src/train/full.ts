@@ -75,15 +75,21 @@ export function movingWeights(
     inputs: [...byName.values()],
     weights: {
       weight,
-      linear: (x, projections) =>
-        projections.map(({ name, bias }) => {
-          const matrix = weight(`${name}.weight`);
-          const product =
-            precision.kind === 'int8'
-              ? b.int8Linear(x, matrix, precision.levels, (v) => rotate(b, v), process.env.DW ? null : undefined)
-              : b.matmul(x, matrix, { transB: true });
-          return bias ? b.add(product, weight(`${name}.bias`)) : product;
-        }),
+      linear: (x, projections) => {
+        const product = multiplier(b, x, precision);
+        return projections.map(({ name, bias }) => {
+          const y = product(weight(`${name}.weight`));
+          return bias ? b.add(y, weight(`${name}.bias`)) : y;
+        });
+      },
     },
   };
+}
+
+/** What multiplies x with one weight after the other; in int8 x is rotated once for all of them, and so is its gradient. */
+function multiplier(b: Builder, x: Value, precision: FullPrecision): (weight: Value) => Value {
+  if (precision.kind === 'float32') return (weight) => b.matmul(x, weight, { transB: true });
+  const { levels } = precision;
+  const turned = rotate(b, x);
+  return (weight) => b.int8Linear(turned, x, weight, b.quantise(rotate(b, weight), 'row', levels), levels);
 }

@@ -58,7 +58,6 @@ const even = { q: normal(2, 3, 4, 5), k: normal(2, 3, 4, 5), v: normal(2, 3, 4, 
 /** Two experts of four for each of three rows; nobody chose the third. */
 const chosen = bool([3, 4], [true, false, false, true, true, true, false, false, false, true, false, true]);
 const one = (x: Value) => [x];
-const same = (x: Value) => x;
 
 export const CASES: { readonly [K in OpName]: readonly OpCase[] } = {
   add: [{ inputs: pair, build: (g, { a, b }) => one(g.add(a, b)) }],
@@ -297,9 +296,10 @@ export const CASES: { readonly [K in OpName]: readonly OpCase[] } = {
     { inputs: { x: levels(3, 8) }, build: (g, { x }) => g.quantise(x, 'row', 127) },
     { inputs: { x: normal(4, 3) }, build: (g, { x }) => g.quantise(x, 'column', 63) },
   ],
-  int8Linear: [63, null].map((gradient) => ({
+  int8Linear: [63, null].map((gradient: number | null) => ({
     inputs: { x: levels(2, 3, 8), w: normal(6, 8) },
-    build: (g: Builder, { x, w }: Readonly<Record<string, Value>>) => one(g.int8Linear(x, w, 63, same, gradient)),
+    build: (g: Builder, { x, w }: Readonly<Record<string, Value>>) =>
+      one(g.int8Linear(x, x, w, g.quantise(w, 'row', 63), gradient)),
     // a value between two levels may round the other way
     tolerance: 3e-2,
   })),
