@@ -1,5 +1,5 @@
-// Speed and memory of a LoRA step beside PyTorch with PEFT: SmolLM2-135M, rank 8 on all projections, in alternating rounds.
-//   BENCH_PYTHON=/path/to/python npm run bench:train [-- ROUNDS [BATCH [LENGTH]]]
+// Speed and memory of a training step beside PyTorch: SmolLM2-135M, LoRA (PEFT, rank 8 on all projections) or full, in alternating rounds.
+//   BENCH_PYTHON=/path/to/python npm run bench:train [-- lora|full [ROUNDS [BATCH [LENGTH]]]]
 // BENCH_PYTHON has torch, transformers and peft; without it only our side runs.
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
@@ -15,30 +15,53 @@ interface Measured {
 }
 
 const STEPS = 4;
-const [rounds, batch, length] = [3, 4, 256].map((usual, i) => Number(process.argv[2 + i] ?? usual));
+/** bfloat16 takes minutes a step where the processor does not have it: of full training one step, and no longer than this. */
+const MOST_SECONDS = 120;
+const given = process.argv.slice(2);
+const full = given[0] === 'full';
+const numbers = /^(lora|full)$/.test(given[0] ?? '') ? given.slice(1) : given;
+const [rounds, batch, length] = [3, 4, 256].map((usual, i) => Number(numbers[i] ?? usual));
 const threads = availableParallelism();
 const python = process.env.BENCH_PYTHON;
 const file = (name: string) => fileURLToPath(new URL(name, import.meta.url));
-const sizes = [batch, length, STEPS, threads].map(String);
 const ours = (kind: string) => [process.execPath, '--import', 'tsx', file('train/ours.ts'), kind];
 const peer = (kind: string) => [python!, file('train/peft_lora.py'), kind];
-const OURS = ['cupel int8', 'cupel int8, half the layers again'];
-const PEERS = python ? ['PEFT bfloat16', 'PEFT float32'] : [];
-const commands = [ours('int8'), ours('int8-recompute15'), ...(python ? [peer('bfloat16'), peer('float32')] : [])];
-const sides = Object.fromEntries([...OURS, ...PEERS].map((side, i) => [side, commands[i]]));
+/** Each side with its command and the steps after the first. */
+const oursSides: Record<string, [string[], number]> = full
+  ? { 'cupel full int8': [ours('full-int8'), STEPS], 'cupel full float32': [ours('full-float32'), STEPS] }
+  : { 'cupel int8': [ours('int8'), STEPS], 'cupel int8, half the layers again': [ours('int8-recompute15'), STEPS] };
+const peerSides: Record<string, [string[], number]> = full
+  ? { 'PyTorch full float32': [peer('full-float32'), STEPS], 'PyTorch full bfloat16': [peer('full-bfloat16'), 0] }
+  : { 'PEFT bfloat16': [peer('bfloat16'), STEPS], 'PEFT float32': [peer('float32'), STEPS] };
+const OURS = Object.keys(oursSides);
+const PEERS = python ? Object.keys(peerSides) : [];
+const sides = { ...oursSides, ...(python ? peerSides : {}) };
 
 /** Each in a process of its own, so that its memory is its own. */
-function measure([program, ...args]: string[]): Measured {
-  const out = execFileSync(program, [...args, ...sizes], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] });
-  return JSON.parse(out.trim().split('\n').at(-1)!) as Measured;
+function measure([[program, ...args], steps]: [string[], number]): Measured | 'over' {
+  const sizes = [batch, length, steps, threads].map(String);
+  const timeout = full ? 1000 * MOST_SECONDS : undefined;
+  try {
+    const stdio = ['ignore', 'pipe', 'ignore'] as const;
+    const out = execFileSync(program, [...args, ...sizes], { encoding: 'utf8', stdio: [...stdio], timeout });
+    return JSON.parse(out.trim().split('\n').at(-1)!) as Measured;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ETIMEDOUT') return 'over';
+    throw error;
+  }
 }
 
 const measured: Record<string, Measured[]> = Object.fromEntries(Object.keys(sides).map((side) => [side, []]));
+/** Sides that did not come to an end in time; they are not asked again. */
+const tooSlow = new Set<string>();
 for (let round = 0; round < rounds; round++) {
   // in turn, so that what else the machine does hits all of them
   for (const [side, command] of Object.entries(sides)) {
     process.stderr.write(`round ${round + 1} of ${rounds}: ${side}\n`);
-    measured[side].push(measure(command));
+    if (tooSlow.has(side)) continue;
+    const run = measure(command);
+    if (run === 'over') tooSlow.add(side);
+    else measured[side].push(run);
   }
 }
 
@@ -58,13 +81,17 @@ const column = (runs: readonly Measured[], key: 'tokensPerSecond' | 'peakBytes',
     runs.map((run) => run[key] / unit),
     digits,
   );
-const rows = Object.entries(measured).map(([side, runs]) => [
-  side,
-  column(runs, 'tokensPerSecond', 1, 0),
-  column(runs, 'peakBytes', 1e9, 2),
-]);
+const rows = Object.entries(measured).map(([side, runs]) =>
+  tooSlow.has(side)
+    ? [side, `over ${MOST_SECONDS} s`, 'not measured']
+    : [side, column(runs, 'tokensPerSecond', 1, 0), column(runs, 'peakBytes', 1e9, 2)],
+);
 const compared = OURS.flatMap((one) =>
-  PEERS.map((other) => [`${one} / ${other}`, ratios(one, other, 'tokensPerSecond'), ratios(one, other, 'peakBytes')]),
+  PEERS.filter((other) => !tooSlow.has(one) && !tooSlow.has(other)).map((other) => [
+    `${one} / ${other}`,
+    ratios(one, other, 'tokensPerSecond'),
+    ratios(one, other, 'peakBytes'),
+  ]),
 );
 console.log(`${threads} threads of ${cpus()[0]?.model.trim()}, Node ${process.version}; medians of ${rounds} rounds`);
 console.log(formatTable([[`${batch} x ${length} tokens`, 'tokens/s', 'peak memory GB'], ...rows, ...compared]));
@@ -81,6 +108,7 @@ const record = {
   length,
   rounds,
   steps: STEPS,
+  overSeconds: Object.fromEntries([...tooSlow].map((side) => [side, MOST_SECONDS])),
   measured,
 };
-writeFileSync(new URL('train.json', folder), `${JSON.stringify(record, null, 2)}\n`);
+writeFileSync(new URL(full ? 'train-full.json' : 'train.json', folder), `${JSON.stringify(record, null, 2)}\n`);

@@ -147,7 +147,22 @@ describe('cupel', () => {
     const workspace = join(root, 'full');
     const refused = await cupel('run', traces, ...training('--full'), '-w', workspace);
     expect([refused.code, refused.stderr]).toEqual([2, expect.stringContaining('--rank')]);
-    const args = ['--student', student, '--full', '--batch-tokens', '128', '--steps', '6', '--json', '-w', workspace];
+    const bits = await cupel('run', traces, '--student', student, '--full', '--precision', 'int4', '-w', workspace);
+    expect([bits.code, bits.stderr]).toEqual([2, expect.stringContaining('--precision int8 or float32')]);
+    const args = [
+      '--student',
+      student,
+      '--full',
+      '--precision',
+      'int8',
+      '--batch-tokens',
+      '128',
+      '--steps',
+      '6',
+      '--json',
+      '-w',
+      workspace,
+    ];
     const { code, stdout } = await cupel('run', traces, ...args);
     expect(code).toBe(0);
     expect(JSON.parse(stdout)).toMatchObject({ verdict: 'not proven', quality: { n: expect.any(Number) } });

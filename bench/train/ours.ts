@@ -1,9 +1,12 @@
-// Our side of bench/train.ts, in a process of its own: LoRA steps on SmolLM2-135M. Prints one line of JSON.
-//   tsx bench/train/ours.ts int8|int4|float32|int8-recomputeN (int4-recomputeN) BATCH LENGTH STEPS THREADS
+// Our side of bench/train.ts, in a process of its own: LoRA or full steps on SmolLM2-135M. Prints one line of JSON.
+//   tsx bench/train/ours.ts int8|int4|float32|int8-recomputeN (int4-recomputeN)|full-int8|full-float32 BATCH LENGTH STEPS THREADS
 import { Random } from '../../src/base/random.ts';
 import { resolveModel } from '../../src/catalog/resolve.ts';
 import { openCheckpoint } from '../../src/formats/checkpoint.ts';
 import { familyOf } from '../../src/models/families.ts';
+import type { Precision } from '../../src/train/frozen.ts';
+import { fullLayout } from '../../src/train/full.ts';
+import { fullPrecision, openFullTrainer } from '../../src/train/full-trainer.ts';
 import { loraLayout } from '../../src/train/lora.ts';
 import { globalNorm, makeOptimiser } from '../../src/train/optimiser.ts';
 import type { Sample } from '../../src/train/sample.ts';
@@ -23,17 +26,23 @@ const samples: Sample[] = Array.from({ length: batch * (steps + 2) }, (_, row) =
   answers: [{ start: (length * 3) / 4, end: length }],
 }));
 const packing = planPacking(samples, batch * length);
-const trainer = await openTrainer(packing, planPacking(samples.slice(0, batch), batch * length), {
+const full = kind.startsWith('full-');
+const width = kind.replace('full-', '');
+const common = {
   base: { family, config, weights: student.weights },
-  lora,
   recompute: Number(kind.match(/recompute(\d+)$/)?.[1] ?? 0),
-  precision: kind.startsWith('int8')
-    ? await int8Precision({ threads })
-    : { kind: kind.startsWith('int4') ? 'int4' : 'float32' },
   weighting: 'token',
   seed: 1,
   runtime: { threads },
-});
+} as const;
+const precision: Precision = width.startsWith('int8')
+  ? await int8Precision({ threads })
+  : { kind: width.startsWith('int4') ? 'int4' : 'float32' };
+const checking = planPacking(samples.slice(0, batch), batch * length);
+const layout = fullLayout(family.weightShapes(config));
+const trainer = full
+  ? await openFullTrainer(packing, checking, { ...common, layout, precision: fullPrecision(precision) })
+  : await openTrainer(packing, checking, { ...common, lora, precision });
 student.close();
 const told = (what: string) =>
   process.env.BENCH_MEMORY &&

@@ -54,7 +54,7 @@ export function distillOptions(command: Command): Command {
     .addOption(
       new Option(
         '--precision <kind>',
-        'of the frozen weights: int8 is the fastest; int4 (QLoRA) saves memory together with --memory only',
+        'of products with weights: int8 is the fastest, also with --full, whose weights stay float32 beside; int4 (QLoRA, not with --full) saves memory together with --memory only',
       ).choices(['int8', 'int4', 'float32']),
     )
     .option('--max-epochs <n>', 'most passes over the training conversations', numberOption(0))
@@ -65,7 +65,7 @@ export function distillOptions(command: Command): Command {
       'a fixed number of steps in place of the budget: reruns are then bit-identical',
       integerOption(1),
     )
-    .option('--full', 'train every weight, in float32, in place of an adapter: a model folder comes out')
+    .option('--full', 'train every weight in place of an adapter: a model folder comes out')
     .addOption(
       new Option('--optimizer <name>', 'what turns gradients into steps; default adamw, with --full adamw8bit').choices(
         OPTIMISERS,
@@ -138,7 +138,6 @@ const ADAPTERS_ONLY = [
   'alpha',
   'targets',
   'firstLayer',
-  'precision',
   'selectTokens',
   'layersPerStep',
   'layerSteps',
@@ -151,10 +150,16 @@ function flagOf(field: string): string {
 }
 
 function refuseWhatFullIgnores(choices: DistillChoices): void {
+  if (choices.full && choices.precision === 'int4')
+    throw new CupelError('--full trains every weight, and what is trained cannot have 4 bits', {
+      place: { field: '--precision' },
+      remedy: 'use --precision int8 or float32, or leave out --full',
+      exitCode: 2,
+    });
   const idle = ADAPTERS_ONLY.find((name) => choices[name] !== undefined);
   if (!choices.full || !idle) return;
   const field = flagOf(idle);
-  throw new CupelError('--full trains every weight in float32, without adapters', {
+  throw new CupelError('--full trains every weight, without adapters', {
     place: { field },
     remedy: `leave out ${field} or --full`,
     exitCode: 2,

@@ -126,7 +126,7 @@ describe('distill', () => {
     const facts = await distill({ text, student, folder, options: { ...DISTILL_DEFAULTS, ...options, ...more } });
     const [first] = readFileSync(join(folder, 'losses.jsonl'), 'utf8').split('\n');
     expect(facts.validationLoss).toBeLessThan(JSON.parse(first).loss / 3);
-    expect(facts.precision).toBe('float32');
+    expect(facts.precision).toMatch(/^int8/);
     const model = openCheckpoint(folder);
     const before = openCheckpoint(student);
     expect([...model.weights.names()].toSorted()).toEqual([...before.weights.names()].toSorted());
@@ -136,6 +136,28 @@ describe('distill', () => {
     expect(files[0].bytes).toBeGreaterThan(50_000);
     model.close();
     before.close();
+  });
+
+  test('every weight in int8: follows float32, and an interrupted run goes on to the very bytes', async () => {
+    const fixed = { full: true, optimiser: 'adamw8bit', steps: 40, learningRate: 0.005 } as const;
+    const exact = await run('full float32', { ...fixed, precision: 'float32' }).promise;
+    expect(exact.precision).toBe('float32');
+    const whole = run('full whole', fixed);
+    const coarse = await whole.promise;
+    expect(coarse.precision).toMatch(/^int8/);
+    expect(Math.abs(coarse.validationLoss - exact.validationLoss)).toBeLessThan(0.05);
+    const controller = new AbortController();
+    const broken = run('full broken', fixed, { controller });
+    await expect(broken.promise).rejects.toThrow('enough');
+    expect(existsSync(join(broken.folder, 'model.safetensors'))).toBe(false);
+    await run('full broken', fixed).promise;
+    const model = (folder: string) => readFileSync(join(folder, 'model.safetensors'));
+    expect(model(broken.folder).equals(model(whole.folder))).toBe(true);
+  });
+
+  test('every weight in 4 bits is refused', async () => {
+    const { promise } = run('full int4', { full: true, precision: 'int4' });
+    await expect(promise).rejects.toMatchObject({ remedy: expect.stringContaining('int8') });
   });
 
   test('a text too short for two pieces is an error', async () => {

@@ -22,7 +22,7 @@ export interface DistillOptions {
   warmupSteps: number;
   /** Last learning rate as a share of the peak. */
   floor: number;
-  /** Of the frozen weights and of the products with them. */
+  /** Of the products with projections' weights, frozen or, with `full`, kept in float32 beside; `full` takes no int4. */
   precision: 'int8' | 'int4' | 'float32';
   /** Most passes over the training conversations. */
   maxEpochs: number;
@@ -39,7 +39,7 @@ export interface DistillOptions {
   /** Most conversations in a validation. */
   validationRows: number;
   seed: number;
-  /** Train every weight, in float32, in place of an adapter: a model folder comes out. */
+  /** Train every weight in place of an adapter: a model folder comes out. */
   full?: boolean;
   /** Default `adamw`. */
   optimiser?: OptimiserName;

@@ -35,3 +35,13 @@ test('as few layers are computed again as the limit asks for', () => {
 test('what cannot fit is refused with the settings that would', () => {
   expect(() => fitMemory(shape, 3e8, 1024)).toThrow(/needs at least .* of memory/);
 });
+
+test('weights that are trained: value, best value, gradient and moments in float32, and copies in int8', () => {
+  const size = 134_515_008;
+  const full: Shape = { ...shape, weights: new Map(), lora: { ...lora, adapters: [], size }, moving: 106_168_320 };
+  const exact = fitMemory({ ...full, precision: 'float32' }, 16e9, 1024).need;
+  const coarse = fitMemory(full, 16e9, 1024).need;
+  expect(coarse.memory - exact.memory).toBe(2 * 106_168_320);
+  expect(coarse.disk).toBe(exact.disk);
+  expect(exact.memory).toBeGreaterThan(24 * size);
+});

@@ -15,6 +15,8 @@ export interface Need {
 export interface Shape {
   config: ModelConfig;
   weights: ReadonlyMap<string, readonly number[]>;
+  /** Weights that are trained and multiplied with; default 0. */
+  moving?: number;
   lora: LoraLayout;
   precision: 'int8' | 'int4' | 'float32';
   train: PackLayout;
@@ -43,7 +45,18 @@ const WEIGHT_BYTES = {
 const LOGIT_COPIES = 3;
 
 export function estimate(shape: Shape): Need {
-  const { config, weights, lora, precision, train, validation, answers, recompute = 0, stateBytes = 8 } = shape;
+  const {
+    config,
+    weights,
+    lora,
+    precision,
+    train,
+    validation,
+    answers,
+    recompute = 0,
+    stateBytes = 8,
+    moving = 0,
+  } = shape;
   let projections = 0;
   let others = 0;
   for (const [name, shape] of weights) {
@@ -63,12 +76,15 @@ export function estimate(shape: Shape): Need {
   const kept = (config.layers - recompute) * layer + again;
   // measured: ONNX Runtime holds the float32 matrices of 4-bit weights, but for layers that are computed again
   const dequantised = precision === 'int4' ? (16 * projections * (config.layers - recompute)) / config.layers : 0;
+  // made in each step: one way round until the backward pass, the other until its product is done
+  const copies = precision === 'int8' ? 2 * moving : 0;
   const logits = 4 * LOGIT_COPIES * answers * config.vocabularySize;
   const validating = 8 * (8 * config.hiddenSize * tokens(validation) + 2 * headsOf(config) * scores(validation));
   return {
     memory:
       RUNTIME_BYTES +
       dequantised +
+      copies +
       constants +
       validationConstants +
       kept +

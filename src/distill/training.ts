@@ -15,8 +15,9 @@ import { takeProfile } from '../runtime/profile.ts';
 import { accumulated } from '../train/accumulate.ts';
 import { gatherTheta, narrowModel, narrowTheta } from '../train/channels.ts';
 import { flopsPerToken } from '../train/flops.ts';
+import type { Precision } from '../train/frozen.ts';
 import { type FullLayout, fullLayout, weightsOf } from '../train/full.ts';
-import { openFullTrainer } from '../train/full-trainer.ts';
+import { fullPrecision, openFullTrainer } from '../train/full-trainer.ts';
 import { backwardShare } from '../train/layer-sampling.ts';
 import { type LoopResult, type LossRecord, type Progressing, train } from '../train/loop.ts';
 import { adaptedWeight, adapterMatrices, type LoraLayout, loraLayout } from '../train/lora.ts';
@@ -130,6 +131,8 @@ async function prepare(
     config,
     // weights that are trained are part of theta
     weights: full ? new Map<string, readonly number[]>() : weights,
+    // their int8 copies are not
+    moving: full ? productSize(weights) : 0,
     lora,
     precision: options.precision,
     train: packing.layout,
@@ -144,10 +147,8 @@ async function prepare(
   const { device, reasons } = await chooseDevice(options.device);
   if (reasons.length > 0) say(`computes on ${device}; ${reasons.join('; ')}`);
   const runtime = { threads, folder, device, profile: options.profile ? profilePrefix(job) : undefined };
-  const precision =
-    options.precision === 'int8' && !full
-      ? await int8Precision({ threads, folder })
-      : { kind: full ? ('float32' as const) : (options.precision as 'int4' | 'float32') };
+  const precision: Precision =
+    options.precision === 'int8' ? await int8Precision({ threads, folder }) : { kind: options.precision };
   const common = { base, recompute, weighting, promptWeight, seed, runtime };
   const density = options.ffnDensity ?? 1;
   const adapters = { ...common, lora, precision };
@@ -158,7 +159,7 @@ async function prepare(
   const trainer =
     narrow ??
     (full
-      ? await openFullTrainer(packing, checking, { ...common, layout: full })
+      ? await openFullTrainer(packing, checking, { ...common, layout: full, precision: fullPrecision(precision) })
       : await openTrainer(packing, checking, {
           ...adapters,
           selectTokens: options.selectTokens,
@@ -168,6 +169,7 @@ async function prepare(
     config,
     weights: shape.weights,
     lora: full ? { ...lora, size: productSize(weights) } : lora,
+    trainedHead: full !== null,
     context: prefix + length / 2,
     answerShare: promptWeight ? 1 : answerShare(packing) * (options.selectTokens ?? 1),
     backwardShare: options.layersPerStep && !full ? backwardShare(lora, options.layersPerStep, config.layers) : 1,

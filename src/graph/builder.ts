@@ -135,6 +135,14 @@ export class Builder {
   /** x [...,K] @ (q [K,N] * scale [N]) in int8; `transposed` (q [N,K], scale [K]) serves the gradient of x. */
   int8MatMul = (x: Value, weight: Int8Weight, transposed: Int8Weight | null) =>
     this.#one('int8MatMul', [x, weight.q, weight.scale], { transposed });
+  /** x [M,K] in int8: q [M,K] up to `levels`, and a scale for each row or column. */
+  quantise = (x: Value, per: 'row' | 'column', levels: number) => this.emit('quantise', [x], { per, levels });
+  /**
+   * x [...,K] @ weight [N,K]^T in int8, for a weight that is trained: `turned` is x, and `quantised` the weight by row, under the same
+   * rotation; `levels` of the gradient's product, or null: in float32.
+   */
+  int8Linear = (turned: Value, x: Value, weight: Value, quantised: readonly Value[], levels: number | null) =>
+    this.#one('int8Linear', [turned, x, weight, ...quantised], { levels });
   /** x [...,K] @ W^T of W = q [N,K] in int4 times scale [N,K/block]; `gradientScale`, equal to it, serves the gradient of x. */
   int4MatMul = (x: Value, q: Value, scale: Value, gradientScale: Value | null) =>
     this.#one('int4MatMul', [x, q, scale], { transposed: false, gradientScale });

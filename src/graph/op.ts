@@ -65,6 +65,13 @@ export interface OpAttributes {
   matmul: { readonly transA: boolean; readonly transB: boolean; readonly alpha: number };
   /** (x, q, scale): x @ (q * scale) with int8 weights and a scale per row of x; see ops/int8.ts */
   int8MatMul: { readonly transposed: Int8Weight | null };
+  /** A matrix in int8, each row or column by its own largest number: q of the same shape up to `levels`, and the scales. */
+  quantise: { readonly per: 'row' | 'column'; readonly levels: number };
+  /**
+   * (x rotated, x, weight [N,K], q, scale): the first @ (q * scale)^T, which are the rotated weight by row; the weight's gradient is
+   * computed in int8 of `levels`, or in float32 where that is null; see ops/int8-linear.ts
+   */
+  int8Linear: { readonly levels: number | null };
   /**
    * (x, q [N,K] int4, scale [N,K/block]): x @ W^T, or x @ W where `transposed`, of W = q * scale in float32; `gradientScale` is a
    * constant of its own with the numbers of scale; see ops/int4.ts

@@ -13,6 +13,8 @@ test('counts products with frozen weights twice, adapters and attention three ti
   const lora = loraLayout(weights, { rank: 2, alpha: 4, targets: ['q_proj'] });
   const all = flopsPerToken({ config, weights, lora, context: 10, answerShare: 0.25 });
   expect(all).toBe(2 * (2 * 128 + 3 * (2 * 32) + 3 * (2 * 2 * 8 * 10) + 2 * 0.25 * 800));
+  const whole = { config, weights: new Map(), lora: { ...lora, size: 128 }, context: 10, answerShare: 0.25 };
+  expect(flopsPerToken({ ...whole, trainedHead: true })).toBe(2 * (3 * 128 + 3 * (2 * 2 * 8 * 10) + 3 * 0.25 * 800));
   const later = loraLayout(weights, { rank: 2, alpha: 4, targets: ['q_proj'], firstLayer: 1 });
   const half = flopsPerToken({ config, weights, lora: later, context: 10, answerShare: 0.25 });
   expect(half).toBe(2 * (2 * 64 + 3 * 32 + 3 * (2 * 8 * 10) + 2 * 0.25 * 800));

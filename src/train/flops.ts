@@ -10,17 +10,19 @@ export interface StepShape {
   readonly context: number;
   /** Share of the tokens whose logits are wanted. */
   readonly answerShare: number;
+  /** The table of the logits has a gradient as well. */
+  readonly trainedHead?: boolean;
   /** Share of the layers that the backward pass goes through, where layers are sampled; default 1. */
   readonly backwardShare?: number;
 }
 
 /**
- * Useful multiplications and additions for one token of a LoRA step (Chowdhery et al., 2022: PaLM, appendix B): the products with
+ * Useful multiplications and additions for one token of a LoRA step, or of a full one as if adapters were its weights (Chowdhery et al., 2022: PaLM, appendix B): the products with
  * frozen weights forward and for the gradient of their input, those of the adapters forward and for both gradients, attention,
  * and the logits of answers. What is computed again to save memory does not count.
  */
 export function flopsPerToken(shape: StepShape): number {
-  const { config, weights, lora, context, answerShare, backwardShare = 1 } = shape;
+  const { config, weights, lora, context, answerShare, backwardShare = 1, trainedHead } = shape;
   const first = lora.options.firstLayer ?? 0;
   const { experts } = config as { experts?: { count: number; perToken: number } };
   let frozen = 0;
@@ -34,5 +36,5 @@ export function flopsPerToken(shape: StepShape): number {
   const head = answerShare * config.hiddenSize * config.vocabularySize;
   const passes = 1 + backwardShare;
   const adapters = (1 + 2 * backwardShare) * lora.size;
-  return 2 * (passes * frozen + adapters + (1 + 2 * backwardShare) * attention + 2 * head);
+  return 2 * (passes * frozen + adapters + (1 + 2 * backwardShare) * attention + (trainedHead ? 3 : 2) * head);
 }

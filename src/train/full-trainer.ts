@@ -1,4 +1,5 @@
 // A trainee whose every weight moves: full fine-tuning, and continued pre-training on plain text.
+import { CupelError } from '../base/errors.ts';
 import { Builder } from '../graph/builder.ts';
 import { gradients } from '../graph/gradient.ts';
 import type { Graph } from '../graph/node.ts';
@@ -6,7 +7,8 @@ import { pruned } from '../graph/split.ts';
 import { floats } from '../graph/tensor.ts';
 import type { PackLayout } from '../models/model.ts';
 import { type OnnxOptions, openOnnx } from '../runtime/onnx.ts';
-import { type FullLayout, movingWeights, tensorsOf, thetaOf } from './full.ts';
+import type { Precision } from './frozen.ts';
+import { type FullLayout, type FullPrecision, movingWeights, tensorsOf, thetaOf } from './full.ts';
 import { type LossWeighting, packBatch, placementOf } from './packing.ts';
 import { type BaseModel, batchLoss, feeds, stepLoss } from './step-graph.ts';
 import { type Packing, runValidation, type Trainer, validationBatches } from './trainer.ts';
@@ -14,6 +16,7 @@ import { type Packing, runValidation, type Trainer, validationBatches } from './
 export interface FullTrainerOptions {
   readonly base: BaseModel;
   readonly layout: FullLayout;
+  readonly precision: FullPrecision;
   /** Layers that compute again instead of keeping; default 0. */
   readonly recompute?: number;
   readonly weighting: LossWeighting;
@@ -22,12 +25,23 @@ export interface FullTrainerOptions {
   readonly runtime: OnnxOptions;
 }
 
-type GraphParts = Pick<FullTrainerOptions, 'base' | 'layout' | 'recompute'> & { readonly shape: PackLayout };
+/** @throws CupelError for 4 bits, which only frozen weights can have */
+export function fullPrecision(precision: Precision): FullPrecision {
+  if (precision.kind !== 'int4') return precision;
+  throw new CupelError('weights that are trained cannot have 4 bits', {
+    place: { field: 'precision' },
+    remedy: 'use --precision int8 or float32, or leave out --full',
+  });
+}
+
+type GraphParts = Pick<FullTrainerOptions, 'base' | 'layout' | 'precision' | 'recompute'> & {
+  readonly shape: PackLayout;
+};
 
 /** Inputs of `feeds` and the weights by their names; outputs `loss` and, for each weight, `gradient.NAME`. */
-export function fullStepGraph({ base, layout, recompute, shape }: GraphParts): Graph {
+export function fullStepGraph({ base, layout, precision, recompute, shape }: GraphParts): Graph {
   const b = new Builder();
-  const { weights, inputs } = movingWeights(b, layout);
+  const { weights, inputs } = movingWeights(b, layout, precision);
   const loss = stepLoss(b, batchLoss(b, base, shape, weights));
   gradients(b, loss, inputs, { recompute }).forEach((gradient, i) => {
     b.output(`gradient.${inputs[i].name}`, gradient);
@@ -36,9 +50,9 @@ export function fullStepGraph({ base, layout, recompute, shape }: GraphParts): G
   return b.graph();
 }
 
-function fullValidationGraph({ base, layout, shape }: GraphParts): Graph {
+function fullValidationGraph({ base, layout, precision, shape }: GraphParts): Graph {
   const b = new Builder();
-  const { nll, best } = batchLoss(b, base, shape, movingWeights(b, layout).weights);
+  const { nll, best } = batchLoss(b, base, shape, movingWeights(b, layout, precision).weights);
   b.output('nll', nll);
   b.output('best', best);
   return b.graph();

@@ -2,17 +2,19 @@ import { mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
+import { cosine } from '../../test/cosine.ts';
 import { Random } from '../base/random.ts';
 import { interpret } from '../runtime/reference.ts';
-import { fullLayout, tensorsOf, thetaOf, weightsOf } from './full.ts';
-import { fullStepGraph, openFullTrainer } from './full-trainer.ts';
+import { type FullPrecision, fullLayout, tensorsOf, thetaOf, weightsOf } from './full.ts';
+import { fullPrecision, fullStepGraph, openFullTrainer } from './full-trainer.ts';
 import { train } from './loop.ts';
 import { initialTheta, loraLayout } from './lora.ts';
+import { globalNorm, makeOptimiser } from './optimiser.ts';
 import { packBatch, placeOnce } from './packing.ts';
 import type { Sample } from './sample.ts';
 import { feeds } from './step-graph.ts';
 import { tinyModel } from './tiny-model.ts';
-import { openTrainer, planPacking } from './trainer.ts';
+import { int8Precision, openTrainer, planPacking } from './trainer.ts';
 
 const base = tinyModel();
 const shapes = base.family.weightShapes(base.config);
@@ -24,7 +26,7 @@ const samples: Sample[] = Array.from({ length: 6 }, (_, i) => {
   return { ids, answers: [{ start: 1, end: ids.length }] };
 });
 const packing = planPacking(samples, 48);
-const common = { base, weighting: 'token', seed: 4, runtime: {} } as const;
+const common = { base, weighting: 'token', seed: 4, runtime: {}, precision: { kind: 'float32' } } as const;
 
 test('theta holds every weight once, and gives them back', () => {
   const theta = thetaOf(layout, base.weights);
@@ -41,7 +43,7 @@ test('the gradient of every weight is the slope of the loss, embeddings that are
     placeOnce(samples, packing.groups, packing.layout)[0],
     'token',
   );
-  const graph = fullStepGraph({ base, layout, shape: packing.layout });
+  const graph = fullStepGraph({ ...common, layout, shape: packing.layout });
   const run = (theta: Float32Array) => interpret(graph, { ...feeds(batch), ...tensorsOf(layout, theta) });
   const output = (values: ReturnType<typeof run>, name: string) => values.get(graph.outputs.get(name)!.name)!.data;
   const theta = thetaOf(layout, base.weights);
@@ -58,9 +60,39 @@ test('the gradient of every weight is the slope of the loss, embeddings that are
   }
 });
 
+test('int8: the gradient of every matrix points where it does in float32, and so does the curve of losses', async () => {
+  const run = async (precision: FullPrecision) => {
+    const trainer = await openFullTrainer(packing, packing, { ...common, layout, precision });
+    const gradient = (await trainer.step(trainer.initial, 0)).gradient.slice();
+    const theta = trainer.initial.slice();
+    const optimiser = makeOptimiser('adamw', theta.length);
+    const losses: number[] = [];
+    for (let step = 0; step < 30; step++) {
+      const result = await trainer.step(theta, step);
+      optimiser.update(theta, result.gradient, 0.003, globalNorm(result.gradient));
+      losses.push(result.loss);
+    }
+    await trainer.close();
+    return { gradient, losses };
+  };
+  const exact = await run({ kind: 'float32' });
+  const coarse = await run(fullPrecision(await int8Precision({})));
+  const cosines = layout.tensors
+    .filter(({ name, shape }) => shape.length === 2 && name.includes('.layers.'))
+    .map(({ start, size }) =>
+      cosine(exact.gradient.subarray(start, start + size), coarse.gradient.subarray(start, start + size)),
+    );
+  expect(cosines).toHaveLength(14);
+  expect(Math.min(...cosines)).toBeGreaterThan(0.95);
+  expect(cosines.reduce((sum, value) => sum + value, 0) / 14).toBeGreaterThan(0.98);
+  expect(coarse.losses.at(-1)).toBeLessThan(0.7 * coarse.losses[0]);
+  for (const [step, loss] of coarse.losses.entries())
+    expect(Math.abs(loss / exact.losses[step] - 1), `step ${step}`).toBeLessThan(0.05);
+});
+
 test('begins as the base model and learns by heart', async () => {
   const lora = loraLayout(shapes, { rank: 2, alpha: 4, targets: ['q_proj'] });
-  const frozen = await openTrainer(packing, packing, { ...common, lora, precision: { kind: 'float32' } });
+  const frozen = await openTrainer(packing, packing, { ...common, lora });
   const before = await frozen.validate(initialTheta(lora, 0));
   await frozen.close();
   const trainer = await openFullTrainer(packing, packing, { ...common, layout, recompute: 1 });

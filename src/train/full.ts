@@ -3,6 +3,8 @@ import type { Builder } from '../graph/builder.ts';
 import type { Value } from '../graph/node.ts';
 import type { Tensor } from '../graph/tensor.ts';
 import type { WeightSource, Weights } from '../models/model.ts';
+import type { Precision } from './frozen.ts';
+import { rotate } from './rotation.ts';
 
 /** One weight; in theta from `start` on. */
 export interface FullTensor {
@@ -58,19 +60,36 @@ export function tensorsOf({ tensors }: FullLayout, flat: Float32Array, prefix = 
   );
 }
 
+/** Full training computes in float32, or its projections in int8; theta is float32 either way. */
+export type FullPrecision = Exclude<Precision, { kind: 'int4' }>;
+
 /** Inputs of the graph in place of constants, in the order of the layout. */
-export function movingWeights(b: Builder, { tensors }: FullLayout): { weights: Weights; inputs: readonly Value[] } {
+export function movingWeights(
+  b: Builder,
+  { tensors }: FullLayout,
+  precision: FullPrecision,
+): { weights: Weights; inputs: readonly Value[] } {
   const byName = new Map(tensors.map(({ name, shape }) => [name, b.input(name, 'float32', shape)]));
   const weight = (name: string) => byName.get(name)!;
   return {
     inputs: [...byName.values()],
     weights: {
       weight,
-      linear: (x, projections) =>
-        projections.map(({ name, bias }) => {
-          const product = b.matmul(x, weight(`${name}.weight`), { transB: true });
-          return bias ? b.add(product, weight(`${name}.bias`)) : product;
-        }),
+      linear: (x, projections) => {
+        const product = multiplier(b, x, precision);
+        return projections.map(({ name, bias }) => {
+          const y = product(weight(`${name}.weight`));
+          return bias ? b.add(y, weight(`${name}.bias`)) : y;
+        });
+      },
     },
   };
+}
+
+/** What multiplies x with one weight after the other; in int8 x is rotated once for all of them, and so is its gradient. */
+function multiplier(b: Builder, x: Value, precision: FullPrecision): (weight: Value) => Value {
+  if (precision.kind === 'float32') return (weight) => b.matmul(x, weight, { transB: true });
+  const { levels } = precision;
+  const turned = rotate(b, x);
+  return (weight) => b.int8Linear(turned, x, weight, b.quantise(rotate(b, weight), 'row', levels), levels);
 }

@@ -292,4 +292,15 @@ export const CASES: { readonly [K in OpName]: readonly OpCase[] } = {
       },
     },
   ],
+  quantise: [
+    { inputs: { x: levels(3, 8) }, build: (g, { x }) => g.quantise(x, 'row', 127) },
+    { inputs: { x: normal(4, 3) }, build: (g, { x }) => g.quantise(x, 'column', 63) },
+  ],
+  int8Linear: [63, null].map((gradient: number | null) => ({
+    inputs: { x: levels(2, 3, 8), w: normal(6, 8) },
+    build: (g: Builder, { x, w }: Readonly<Record<string, Value>>) =>
+      one(g.int8Linear(x, x, w, g.quantise(w, 'row', 63), gradient)),
+    // a value between two levels may round the other way
+    tolerance: 3e-2,
+  })),
 };

@@ -9,10 +9,12 @@ import { dispatch, partition, topMask, unite } from './experts.ts';
 import { after, expandLike, iota, zerosLike } from './fill.ts';
 import { int4MatMul } from './int4.ts';
 import { int8MatMul } from './int8.ts';
+import { int8Linear } from './int8-linear.ts';
 import { linearCrossEntropy, linearCrossEntropyGradient } from './linear-cross-entropy.ts';
 import { and, cast, equal, lessOrEqual, not, or, where } from './logic.ts';
 import { matmul } from './matmul.ts';
 import { rmsNorm, rmsNormGradient } from './norm.ts';
+import { quantise } from './quantise.ts';
 import { reduceMax, reduceMean, reduceSum } from './reduce.ts';
 import { reshape, reshapeLike } from './reshape.ts';
 import { rope } from './rope.ts';
@@ -38,6 +40,7 @@ export const OPS: OpTable = {
   geluTanh,
   geluTanhGradient,
   int4MatMul,
+  int8Linear,
   int8MatMul,
   iota,
   lessOrEqual,
@@ -50,6 +53,7 @@ export const OPS: OpTable = {
   or,
   pad,
   partition,
+  quantise,
   reduceMax,
   reduceMean,
   reduceSum,
