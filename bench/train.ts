@@ -15,7 +15,7 @@ interface Measured {
 }
 
 const STEPS = 4;
-/** bfloat16 takes minutes a step where the processor does not have it: of full training one step, and no longer than this. */
+/** bfloat16 takes minutes a step where the processor does not have it: of full training one step, and no side longer than this. */
 const MOST_SECONDS = 120;
 const given = process.argv.slice(2);
 const full = given[0] === 'full';
@@ -40,10 +40,13 @@ const sides = { ...oursSides, ...(python ? peerSides : {}) };
 /** Each in a process of its own, so that its memory is its own. */
 function measure([[program, ...args], steps]: [string[], number]): Measured | 'over' {
   const sizes = [batch, length, steps, threads].map(String);
-  const timeout = full ? 1000 * MOST_SECONDS : undefined;
   try {
     const stdio = ['ignore', 'pipe', 'ignore'] as const;
-    const out = execFileSync(program, [...args, ...sizes], { encoding: 'utf8', stdio: [...stdio], timeout });
+    const out = execFileSync(program, [...args, ...sizes], {
+      encoding: 'utf8',
+      stdio: [...stdio],
+      timeout: 1000 * MOST_SECONDS,
+    });
     return JSON.parse(out.trim().split('\n').at(-1)!) as Measured;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ETIMEDOUT') return 'over';
