@@ -118,6 +118,12 @@ test('with its floors kept the model is proven, and one changed byte ends that',
     stderr: expect.not.stringMatching(/unproven/),
   });
 
+  // an adapter makes another model of it
+  expect(await cupel('serve', model, '--adapter', `tuned=${root}`, '--port', '0')).toMatchObject({
+    code: 3,
+    stderr: expect.stringMatching(/an adapter changes what the proof/),
+  });
+
   const bytes = readFileSync(model);
   bytes[7] ^= 1;
   writeFileSync(model, bytes);

@@ -4,7 +4,7 @@ import { type Command, InvalidArgumentError } from 'commander';
 import { serve } from '../serve/serve.ts';
 import { type CascadeChoices, cascadeOptions, cascadeSettings } from './cascade-options.ts';
 import { integerOption } from './numbers.ts';
-import { requireProof } from './verify.ts';
+import { refuseAdapter, requireProof } from './verify.ts';
 
 interface ServeChoices {
   port: number;
@@ -41,14 +41,17 @@ export function register(program: Command): void {
       adapterOption,
       [],
     )
-    .option('--unproven', 'serve a model that has no valid proof for this very file')
+    .option(
+      '--unproven',
+      'serve models that have no valid proof for their very files, and adapters, which never have one',
+    )
     .addHelpText(
       'after',
       [
         '',
         'Examples:',
         '  cupel serve student-q8_0.gguf --teacher https://api.openai.com/v1 --teacher-model gpt-4o --teacher-budget 2',
-        '  cupel serve student-q8_0.gguf other.gguf --adapter refunds=.cupel/artifacts/distill-0123456789abcdef/adapter',
+        '  cupel serve student-q8_0.gguf other.gguf --unproven --adapter refunds=.cupel/artifacts/distill-0123456789abcdef/adapter',
         '',
         '  cupel serve student-q8_0.gguf --port 8080',
         '  curl http://127.0.0.1:8080/v1/chat/completions -H "content-type: application/json" \\',
@@ -66,11 +69,13 @@ export function register(program: Command): void {
     // the teacher keeps the quality where the student alone does not: what was checked is the two together
     const alone = cascade?.checked ? others : [model, ...others];
     if (!options.unproven) for (const each of alone) await requireProof(each);
+    if (!options.unproven) for (const { path } of options.adapter) refuseAdapter(path);
     const server = await serve({
       cascade: cascade?.settings,
       model,
       models: others.map((path) => ({ path })),
       adapters: options.adapter,
+      admit: options.unproven ? undefined : admitProven,
       host: options.host,
       port: options.port,
       threads: options.threads,
@@ -83,6 +88,12 @@ export function register(program: Command): void {
     process.stderr.write('stopping: finishing what is in flight\n');
     await server.close();
   });
+}
+
+/** What is loaded later needs what was needed at the start. */
+async function admitProven(kind: 'model' | 'adapter', path: string): Promise<void> {
+  if (kind === 'adapter') refuseAdapter(path);
+  await requireProof(path);
 }
 
 function adapterOption(text: string, known: Adapter[]): Adapter[] {

@@ -31,6 +31,15 @@ export async function requireProof(model: string, options: { publicKey?: string 
   throw new CupelError(`unproven: ${checked.problems.join('; ')}`, { place: { file }, remedy, exitCode: NOT_PROVEN });
 }
 
+/** A proof names one file; with an adapter on it another model answers. @throws CupelError, exit code 3 */
+export function refuseAdapter(path: string): never {
+  throw new CupelError('unproven: an adapter changes what the proof of its model was made on', {
+    place: { file: path },
+    remedy: 'merge it with `cupel compress`, evaluate and prove that file, or serve it all the same with --unproven',
+    exitCode: NOT_PROVEN,
+  });
+}
+
 function describe({ valid, problems, signer, model, proof }: Checked): string {
   const { quality, cost, data } = proof;
   return [

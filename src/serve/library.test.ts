@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startTinyServer, type TinyServer } from '../../test/tiny-server.ts';
 import { writeTinyStudent } from '../../test/tiny-student.ts';
+import { CupelError } from '../base/errors.ts';
 import { Random } from '../base/random.ts';
 import { compress } from '../compress/compress.ts';
 import { openCheckpoint } from '../formats/checkpoint.ts';
@@ -102,6 +103,22 @@ describe('models', () => {
   it('the last one stays', async () => {
     expect((await remove('/admin/models/tiny')).status).toBe(409);
   });
+});
+
+it('what is loaded later may be refused as at the start', async () => {
+  const strict = await startTinyServer({
+    adminKey: 'secret',
+    admit: async (kind, path) => {
+      throw new CupelError(`unproven ${kind}`, { place: { file: path } });
+    },
+  });
+  const path = join(strict.folder, 'tiny.gguf');
+  const model = await strict.post('/admin/models', { id: 'second', path }, ADMIN);
+  expect(model.status).toBe(400);
+  expect(await model.text()).toMatch(/unproven model/);
+  expect((await strict.post('/admin/adapters', { id: 'tuned', path: adapter }, ADMIN)).status).toBe(400);
+  expect((await strict.client.models.list()).data.map(({ id }) => id)).toEqual(['tiny']);
+  await strict.close();
 });
 
 it('only the holder of the admin key changes what is served', async () => {

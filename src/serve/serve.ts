@@ -7,7 +7,7 @@ import { createApp } from './app.ts';
 import type { CascadeSettings } from './cascade/cascade.ts';
 import { loadAdapterAs, loadModelAs } from './library.ts';
 import { Models } from './models.ts';
-import { Service } from './service.ts';
+import { type Admit, Service } from './service.ts';
 
 export interface ServeOptions {
   /** Path of a GGUF file. */
@@ -28,6 +28,8 @@ export interface ServeOptions {
   adapters?: { path: string; name: string; model?: string }[];
   /** Lets its holder load and drop models and adapters while the server runs; `CUPEL_ADMIN_KEY` without it. */
   adminKey?: string;
+  /** Asked before anything is loaded while the server runs; throws what keeps it from being served. Everything is let in without it. */
+  admit?: Admit;
   /** Refuses model names it does not serve even where it serves only one. */
   strictNames?: boolean;
   /** Requests that may wait before others are refused with 429. */
@@ -59,6 +61,7 @@ export async function serve(options: ServeOptions): Promise<RunningServer> {
     limits: { bodyBytes: options.bodyBytes ?? USUAL_BODY, queue: options.queue ?? USUAL_QUEUE },
     adminKey: options.adminKey ?? (process.env.CUPEL_ADMIN_KEY || undefined),
     modelOptions,
+    admit: options.admit,
     cascade: options.cascade,
   });
   const server = createAdaptorServer({ fetch: createApp(service).fetch }) as Server;

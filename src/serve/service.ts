@@ -20,12 +20,16 @@ export interface ServiceLimits {
   queue: number;
 }
 
+/** Throws a CupelError with what keeps a file from being served. */
+export type Admit = (kind: 'model' | 'adapter', path: string) => Promise<void>;
+
 export interface ServiceSettings {
   limits: ServiceLimits;
   /** Who holds it may load and drop models; undefined: nobody. */
   adminKey?: string;
   /** For models loaded later. */
   modelOptions: ModelOptions;
+  admit?: Admit;
   cascade?: CascadeSettings;
 }
 
@@ -47,6 +51,7 @@ export class Service {
   readonly limits: ServiceLimits;
   readonly adminKey: string | undefined;
   readonly modelOptions: ModelOptions;
+  readonly admit: Admit;
   readonly metrics = new Metrics();
   /** With a teacher behind the student. */
   readonly cascade: Cascade | undefined;
@@ -55,11 +60,12 @@ export class Service {
   private readonly flying = new Set<Flight>();
   private readonly waiting = new Set<() => void>();
 
-  constructor(models: Models, { limits, adminKey, modelOptions, cascade }: ServiceSettings) {
+  constructor(models: Models, { limits, adminKey, modelOptions, admit, cascade }: ServiceSettings) {
     this.models = models;
     this.limits = limits;
     this.adminKey = adminKey;
     this.modelOptions = modelOptions;
+    this.admit = admit ?? (async () => {});
     this.cascade = cascade && new Cascade(cascade, this.metrics.registry);
     this.metrics.watch(() => this.load());
   }

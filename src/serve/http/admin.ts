@@ -17,14 +17,19 @@ const AdapterBody = z.object({ id: z.string().min(1), path: z.string().min(1), m
 export async function addModel(c: Context, service: Service): Promise<Response> {
   authorise(c, service.adminKey);
   const { id: name, path } = await readBody(c, ModelBody, service.limits.bodyBytes);
-  const target = await loading(loadModelAs(service.models, path, { ...service.modelOptions, name }));
+  const target = await loading(
+    service.admit('model', path).then(() => loadModelAs(service.models, path, { ...service.modelOptions, name })),
+  );
   return c.json(describeModel(target), 201);
 }
 
 export async function addAdapter(c: Context, service: Service): Promise<Response> {
   authorise(c, service.adminKey);
   const { id: name, path, model } = await readBody(c, AdapterBody, service.limits.bodyBytes);
-  return c.json(describeModel(await loading(loadAdapterAs(service.models, { name, path, model }))), 201);
+  const target = await loading(
+    service.admit('adapter', path).then(() => loadAdapterAs(service.models, { name, path, model })),
+  );
+  return c.json(describeModel(target), 201);
 }
 
 /** @param kind a model and an adapter are not mistaken for each other */
