@@ -17,8 +17,8 @@ export interface StepShape {
 }
 
 /**
- * Useful multiplications and additions for one token of a LoRA step, or of a full one as if adapters were its weights (Chowdhery et al., 2022: PaLM, appendix B): the products with
- * frozen weights forward and for the gradient of their input, those of the adapters forward and for both gradients, attention,
+ * Useful multiplications and additions for one token of a LoRA step, or of a full one as if adapters were its weights (Chowdhery et
+ * al., 2022: PaLM, appendix B): the products with frozen weights forward and for the gradient of their input, those of the adapters forward and for both gradients, attention,
  * and the logits of answers. What is computed again to save memory does not count.
  */
 export function flopsPerToken(shape: StepShape): number {

@@ -34,7 +34,11 @@ export function frozenWeights(
     weight,
     linear(x, projections) {
       const inputs = x.shape.at(-1) as number;
-      const parts = frozenProducts(b, source, precision, x, inputs, projections);
+      const sizes = projections.map(({ out }) => out);
+      const product = (group: readonly Projection[]) => frozenProduct(b, source, precision, x, inputs, group);
+      const parts = sizes.every((out) => out >= WIDE)
+        ? projections.map((one) => product([one]))
+        : b.split(product(projections), x.shape.length - 1, sizes);
       const base = projections.map(({ name, out, bias }, i) =>
         bias ? b.add(parts[i], weight(`${name}.bias`, [out])) : parts[i],
       );
@@ -72,24 +76,6 @@ function addAdapters(
 
 /** Outputs beyond which a product has enough columns of its own, so that splitting a joint one costs more than it saves. */
 const WIDE = 1024;
-
-function frozenProducts(
-  b: Builder,
-  source: WeightSource,
-  precision: Precision,
-  x: Value,
-  inputs: number,
-  projections: readonly Projection[],
-): readonly Value[] {
-  if (projections.every(({ out }) => out >= WIDE))
-    return projections.flatMap((one) => frozenProduct(b, source, precision, x, inputs, [one]));
-  const product = frozenProduct(b, source, precision, x, inputs, projections);
-  return b.split(
-    product,
-    product.shape.length - 1,
-    projections.map(({ out }) => out),
-  );
-}
 
 /** x [...,K] through the stacked matrices of all projections: [..., sum of outputs]. */
 function frozenProduct(

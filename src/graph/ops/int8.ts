@@ -5,7 +5,7 @@ import type { Doubles } from '../tensor.ts';
 import { multiply } from './matmul.ts';
 
 /** Keeps a row of zeros from dividing by zero. */
-const TINY = 1e-12;
+export const TINY = 1e-12;
 
 /**
  * One scale per token matters: with one per tensor the outlier tokens crush the others (gradient cosine 0.64 instead of 0.94 on
@@ -69,7 +69,8 @@ function clamp(level: number): number {
   return Math.min(255, Math.max(0, level));
 }
 
-function roundEven(x: number): number {
+/** To the nearest integer, halves to the even one, as ONNX rounds. */
+export function roundEven(x: number): number {
   const rounded = Math.round(x);
   return Math.abs(x % 1) === 0.5 && rounded % 2 !== 0 ? rounded - 1 : rounded;
 }

@@ -1,9 +1,7 @@
 // Numbers that move in int8: quantised while the graph runs, with a scale for each row or each column.
 import { require } from '../dims.ts';
 import type { OpRecord } from '../op.ts';
-
-/** Keeps rows of zeros from dividing by zero. */
-const TINY = 1e-12;
+import { roundEven, TINY } from './int8.ts';
 
 /** Steps, not smooth: products with the result say themselves what their gradient is (`int8Linear`). */
 export const quantise: OpRecord<'quantise'> = {
@@ -46,8 +44,3 @@ export const quantise: OpRecord<'quantise'> = {
     ];
   },
 };
-
-function roundEven(x: number): number {
-  const rounded = Math.round(x);
-  return Math.abs(x % 1) === 0.5 && rounded % 2 !== 0 ? rounded - 1 : rounded;
-}
