@@ -25,7 +25,8 @@ const samples: Sample[] = Array.from({ length: batch * (steps + 2) }, (_, row) =
   ids: Int32Array.from({ length }, (_, at) => (at === 0 ? 100 + row : random.below(config.vocabularySize))),
   answers: [{ start: (length * 3) / 4, end: length }],
 }));
-const packing = planPacking(samples, batch * length);
+const lanes = kind.startsWith('full') ? 1 : threads;
+const packing = planPacking(samples, batch * length, lanes);
 const full = kind.startsWith('full-');
 const width = kind.replace('full-', '');
 const common = {
@@ -33,7 +34,7 @@ const common = {
   recompute: Number(kind.match(/recompute(\d+)$/)?.[1] ?? 0),
   weighting: 'token',
   seed: 1,
-  runtime: { threads },
+  runtime: { threads, lanes },
 } as const;
 const precision: Precision = width.startsWith('int8')
   ? await int8Precision({ threads })

@@ -4,6 +4,7 @@ import { formatBytes } from '../base/duration.ts';
 import { CupelError } from '../base/errors.ts';
 import type { ModelConfig, PackLayout } from '../models/model.ts';
 import type { LoraLayout } from '../train/lora.ts';
+import { type PartPlan, partPlans, planParts, whole } from '../train/parts.ts';
 
 export interface Need {
   /** Bytes resident at most. */
@@ -20,6 +21,8 @@ export interface Shape {
   lora: LoraLayout;
   precision: 'int8' | 'int4' | 'float32';
   train: PackLayout;
+  /** How a batch is cut; default whole. */
+  parts?: PartPlan;
   validation: PackLayout;
   /** Positions of a batch that carry loss, at most. */
   answers: number;
@@ -50,9 +53,9 @@ export function estimate(shape: Shape): Need {
     weights,
     lora,
     precision,
-    train,
     validation,
     answers,
+    parts = whole(shape.train),
     recompute = 0,
     stateBytes = 8,
     moving = 0,
@@ -70,15 +73,18 @@ export function estimate(shape: Shape): Need {
   const tokens = (layout: PackLayout) => layout.prefix + layout.rows * layout.length;
   const scores = (layout: PackLayout) =>
     layout.prefix ** 2 + layout.rows * layout.length * (layout.prefix + layout.length);
-  const layer = 4 * (WIDTHS_KEPT * config.hiddenSize * tokens(train) + headsOf(config) * scores(train));
+  // parts that are under way at once
+  const atOnce = (each: (layout: PackLayout) => number) => parts.lanes * each(parts.layout);
+  const layer = 4 * (WIDTHS_KEPT * config.hiddenSize * atOnce(tokens) + headsOf(config) * atOnce(scores));
   // one that is computed again keeps its input; while its gradient is computed all of it is there, and what that needs
-  const again = recompute * 4 * config.hiddenSize * tokens(train) + (recompute > 0 ? 1.5 * layer : 0);
+  const again = recompute * 4 * config.hiddenSize * atOnce(tokens) + (recompute > 0 ? 1.5 * layer : 0);
   const kept = (config.layers - recompute) * layer + again;
   // measured: ONNX Runtime holds the float32 matrices of 4-bit weights, but for layers that are computed again
   const dequantised = precision === 'int4' ? (16 * projections * (config.layers - recompute)) / config.layers : 0;
   // made in each step: one way round until the backward pass, the other until its product is done
   const copies = precision === 'int8' ? 2 * moving : 0;
-  const logits = 4 * LOGIT_COPIES * answers * config.vocabularySize;
+  const logits = 4 * LOGIT_COPIES * ((answers * parts.lanes) / parts.count) * config.vocabularySize;
+  const gradients = parts.count > 1 ? 4 * parts.lanes * lora.size : 0;
   const validating = 8 * (8 * config.hiddenSize * tokens(validation) + 2 * headsOf(config) * scores(validation));
   return {
     memory:
@@ -89,6 +95,7 @@ export function estimate(shape: Shape): Need {
       validationConstants +
       kept +
       logits +
+      gradients +
       validating +
       (4 * 4 + stateBytes) * lora.size,
     disk: constants + validationConstants + 3 * (8 + stateBytes) * lora.size,
@@ -105,15 +112,29 @@ export function memoryLimit(asked: number | undefined): number {
   return asked ?? Math.min(totalmem(), constrained > 0 ? constrained : Number.POSITIVE_INFINITY);
 }
 
+export interface Fit {
+  readonly parts: PartPlan;
+  readonly recompute: number;
+  readonly need: Need;
+}
+
 /**
- * The fewest layers to compute again so that the run fits into `limit` bytes, and what it then needs.
+ * The cheapest way in which the run fits into `limit` bytes: smaller parts of a batch first, then the fewest layers computed again.
+ * @param lanes parts that may be under way at once
  * @throws CupelError when nothing fits, with the settings that would
  */
-export function fitMemory(shape: Shape, limit: number, batchTokens: number): { recompute: number; need: Need } {
-  const needs = Array.from({ length: shape.config.layers + 1 }, (_, recompute) => estimate({ ...shape, recompute }));
-  const recompute = needs.findIndex(({ memory }) => memory <= limit);
-  if (recompute >= 0) return { recompute, need: needs[recompute] };
-  const least = needs.toSorted((a, b) => a.memory - b.memory)[0].memory;
+export function fitMemory(shape: Shape, limit: number, batchTokens: number, lanes = 1): Fit {
+  const usual = planParts(shape.train, lanes);
+  const finer = partPlans(shape.train, lanes).filter(({ count }) => count >= usual.count);
+  const again = Array.from({ length: shape.config.layers }, (_, layer) => layer + 1);
+  const ways = [
+    ...finer.map((parts) => ({ parts, recompute: 0 })),
+    ...again.map((recompute) => ({ parts: finer.at(-1)!, recompute })),
+  ];
+  const fits = ways.map((way) => ({ ...way, need: estimate({ ...shape, ...way }) }));
+  const fit = fits.find(({ need }) => need.memory <= limit);
+  if (fit) return fit;
+  const least = fits.toSorted((a, b) => a.need.memory - b.need.memory)[0].need.memory;
   throw new CupelError(`training needs at least ${formatBytes(least)} of memory; it may take ${formatBytes(limit)}`, {
     place: { field: 'memory' },
     remedy: `raise --memory, lower --batch-tokens (now ${batchTokens}) or --max-length, use --precision int8, or take a smaller student`,

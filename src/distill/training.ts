@@ -1,4 +1,5 @@
 // One training run, in the thread it is called on: conversations in, a PEFT adapter and its losses out.
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { writeFileDurably } from '../base/durable.ts';
 import { toJsonl } from '../base/jsonl.ts';
@@ -8,8 +9,8 @@ import { type Checkpoint, openCheckpoint } from '../formats/checkpoint.ts';
 import { writeHuggingFaceFolder } from '../formats/huggingface-write.ts';
 import { writePeft } from '../formats/peft.ts';
 import { familyOf } from '../models/families.ts';
-import type { WeightSource } from '../models/model.ts';
-import { chooseDevice } from '../runtime/device.ts';
+import type { ModelFamily, WeightSource } from '../models/model.ts';
+import { chooseDevice, type Device } from '../runtime/device.ts';
 import { measureInt8Speed } from '../runtime/matrix-speed.ts';
 import { takeProfile } from '../runtime/profile.ts';
 import { accumulated } from '../train/accumulate.ts';
@@ -38,6 +39,8 @@ const CHECKPOINT_SHARE = 0.1;
 const MOST_CHECKPOINT_SECONDS = 20;
 /** Nothing is kept for a backward pass, so validation batches are larger: a shared prefix is then computed less often. */
 const VALIDATION_BATCHES = 4;
+/** Each needs a part of its own: more make parts too small. */
+const MOST_LANES = 4;
 /** Opening the graph of other layers costs a few steps' time. */
 const LAYER_STEPS = 25;
 /** The same goes for other channels. */
@@ -116,7 +119,9 @@ async function prepare(
   const full = options.full ? fullLayout(weights) : null;
   const loraOptions = { rank, alpha, targets, firstLayer };
   const lora = full ? { options: loraOptions, adapters: [], size: full.size } : loraLayout(weights, loraOptions);
-  const packing = planPacking(samples, batchTokens);
+  const device = await deviceFor(options, say);
+  const lanes = lanesOf(options, family, device);
+  const packing = planPacking(samples, batchTokens, lanes);
   const checking = planPacking(validation, (options.memory ? 1 : VALIDATION_BATCHES) * batchTokens);
   const tokensPerEpoch = epochTokens(packing, batchTokens);
   if (tooLong.length > 0)
@@ -140,13 +145,12 @@ async function prepare(
     answers,
     stateBytes: STATE_BYTES[options.optimiser ?? 'adamw'],
   };
-  const { recompute, need } = fitMemory(shape, memoryLimit(options.memory), batchTokens);
+  const { parts, recompute, need } = fitMemory(shape, memoryLimit(options.memory), batchTokens, lanes);
   say(describeNeed(need));
+  if (parts.count > 1) say(`a batch is computed in ${parts.count} parts, ${parts.lanes} at once`);
   if (recompute > 0)
     say(`${recompute} of ${config.layers} layers are computed again in the backward pass, to save memory`);
-  const { device, reasons } = await chooseDevice(options.device);
-  if (reasons.length > 0) say(`computes on ${device}; ${reasons.join('; ')}`);
-  const runtime = { threads, folder, device, profile: options.profile ? profilePrefix(job) : undefined };
+  const runtime = { threads, folder, device, lanes, profile: options.profile ? profilePrefix(job) : undefined };
   const precision: Precision =
     options.precision === 'int8' ? await int8Precision({ threads, folder }) : { kind: options.precision };
   const common = { base, recompute, weighting, promptWeight, seed, runtime };
@@ -162,6 +166,7 @@ async function prepare(
       ? await openFullTrainer(packing, checking, { ...common, layout: full, precision: fullPrecision(precision) })
       : await openTrainer(packing, checking, {
           ...adapters,
+          parts,
           selectTokens: options.selectTokens,
           layers: sampledLayers(options),
         }));
@@ -191,6 +196,18 @@ async function prepare(
     flops: { perToken, peak },
     tokensPerEpoch,
   };
+}
+
+async function deviceFor(options: DistillOptions, say: (message: string) => void): Promise<Device> {
+  const { device, reasons } = await chooseDevice(options.device);
+  if (reasons.length > 0) say(`computes on ${device}; ${reasons.join('; ')}`);
+  return device;
+}
+
+/** Parts of a batch that are computed at once, a thread each, where parts can be: adapters on the processor, without experts. */
+function lanesOf(options: DistillOptions, family: ModelFamily, device: Device): number {
+  const whole = options.full || options.firstLayer > 0 || (options.ffnDensity ?? 1) < 1 || family.balance;
+  return whole || device !== 'cpu' ? 1 : Math.min(MOST_LANES, options.threads ?? availableParallelism());
 }
 
 /** Weights that tokens are multiplied with; the head is counted by itself. */

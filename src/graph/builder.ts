@@ -133,8 +133,9 @@ export class Builder {
   matmul = (a: Value, b: Value, { transA = false, transB = false, alpha = 1 } = {}) =>
     this.#one('matmul', [a, b], { transA, transB, alpha });
   /** x [...,K] @ (q [K,N] * scale [N]) in int8; `transposed` (q [N,K], scale [K]) serves the gradient of x. */
-  int8MatMul = (x: Value, weight: Int8Weight, transposed: Int8Weight | null) =>
-    this.#one('int8MatMul', [x, weight.q, weight.scale], { transposed });
+  /** x [...,K] @ q [K,N]. `of`, where x is a rotation of it, gets the gradient in its place: `transposed` is then of the weight as it was. */
+  int8MatMul = (x: Value, weight: Int8Weight, transposed: Int8Weight | Value | null, of?: Value) =>
+    this.#one('int8MatMul', [x, weight.q, weight.scale, ...(of ? [of] : [])], { transposed });
   /** x [M,K] in int8: q [M,K] up to `levels`, and a scale for each row or column. */
   quantise = (x: Value, per: 'row' | 'column', levels: number) => this.emit('quantise', [x], { per, levels });
   /**

@@ -64,7 +64,7 @@ export interface OpAttributes {
   // products
   matmul: { readonly transA: boolean; readonly transB: boolean; readonly alpha: number };
   /** (x, q, scale): x @ (q * scale) with int8 weights and a scale per row of x; see ops/int8.ts */
-  int8MatMul: { readonly transposed: Int8Weight | null };
+  int8MatMul: { readonly transposed: Int8Weight | Value | null };
   /** A matrix in int8, each row or column by its own largest number: q of the same shape up to `levels`, and the scales. */
   quantise: { readonly per: 'row' | 'column'; readonly levels: number };
   /**

@@ -11,8 +11,27 @@ export type Attend = (q: Value, k: Value, v: Value, scale: number) => Value;
 /** Makes the masks once, for all layers that look `window` positions back (all, when left out). */
 export function attendOver(b: Builder, inputs: ModelInputs, window?: number): Attend {
   if (inputs.layout) return attendToRows(b, inputs, inputs.layout, window);
-  const mask = attentionMask(b, inputs, window);
-  return (q, k, v, scale) => b.attention(q, k, v, mask, scale);
+  return causal(b, attentionMask(b, inputs, window));
+}
+
+/** Queries that share a product with the keys before their last one, at least. */
+const CHUNK = 128;
+
+/** Attention under a mask whose last queries and keys are the same tokens in order: chunks of queries meet no key after them. */
+function causal(b: Builder, mask: Value): Attend {
+  const [queries, keys] = [mask.shape[2], mask.shape[3]];
+  if (typeof queries !== 'number' || typeof keys !== 'number' || queries % CHUNK !== 0 || queries === CHUNK)
+    return (q, k, v, scale) => b.attention(q, k, v, mask, scale);
+  const sizes = new Array<number>(queries / CHUNK).fill(CHUNK);
+  const seen = (chunk: number) => keys - queries + (chunk + 1) * CHUNK;
+  const before = (x: Value, axis: number, chunk: number) =>
+    seen(chunk) === keys ? x : b.slice(x, axis, 0, seen(chunk));
+  const masks = b.split(mask, 2, sizes).map((rows, chunk) => before(rows, 3, chunk));
+  return (q, k, v, scale) =>
+    b.concat(
+      b.split(q, 2, sizes).map((rows, i) => b.attention(rows, before(k, 2, i), before(v, 2, i), masks[i], scale)),
+      2,
+    );
 }
 
 /** `attendOver` for each window, made once. */
@@ -36,19 +55,22 @@ function attendToRows(b: Builder, inputs: ModelInputs, layout: PackLayout, windo
   });
   const rows = cut(P, B, S);
   const own = attentionMask(b, rows, window);
-  if (P === 0)
+  if (P === 0) {
+    const attend = causal(b, own);
     return (q, k, v, scale) =>
-      fromRows(b, b.attention(toRows(b, q, 0, layout), toRows(b, k, 0, layout), toRows(b, v, 0, layout), own, scale));
+      fromRows(b, attend(toRows(b, q, 0, layout), toRows(b, k, 0, layout), toRows(b, v, 0, layout), scale));
+  }
   const prefix = cut(0, 1, P);
   const before = attentionMask(b, prefix, window);
-  const mask = b.concat([prefixMask(b, prefix, rows, window), own], 3);
+  const attendBefore = causal(b, before);
+  const attend = causal(b, b.concat([prefixMask(b, prefix, rows, window), own], 3));
   return (q, k, v, scale) => {
     const head = (x: Value) => b.slice(x, 2, 0, P);
     const [kP, vP] = [head(k), head(v)];
-    const first = b.attention(head(q), kP, vP, before, scale);
+    const first = attendBefore(head(q), kP, vP, scale);
     const keys = b.concat([repeat(b, kP, B), toRows(b, k, P, layout)], 2);
     const values = b.concat([repeat(b, vP, B), toRows(b, v, P, layout)], 2);
-    const rest = b.attention(toRows(b, q, P, layout), keys, values, mask, scale);
+    const rest = attend(toRows(b, q, P, layout), keys, values, scale);
     return b.concat([first, fromRows(b, rest)], 2);
   };
 }

@@ -13,8 +13,9 @@ export function logitsOf<C extends ModelConfig>(
   hidden_AD: Value,
 ): Value {
   const { weight, softCap } = family.head(config);
-  const table = weights.weight(weight, [config.vocabularySize, config.hiddenSize]);
-  const logits = b.matmul(hidden_AD, table, { transB: true });
+  const shape = [config.vocabularySize, config.hiddenSize] as const;
+  const logits =
+    weights.product?.(hidden_AD, weight, shape) ?? b.matmul(hidden_AD, weights.weight(weight, shape), { transB: true });
   return softCap === null ? logits : b.scale(b.tanh(b.scale(logits, 1 / softCap)), softCap);
 }
 

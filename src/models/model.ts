@@ -33,6 +33,8 @@ export interface Weights {
   weight(name: string, shape: readonly number[]): Value;
   /** x [..., in] through projections that share it (q, k, v or gate, up may be computed as one product); one result each. */
   linear(x: Value, projections: readonly Projection[]): readonly Value[];
+  /** x [...,K] through the matrix `name` [N,K] that is no projection, the vocabulary's; without it, `weight` and a float32 product. */
+  product?(x: Value, name: string, shape: readonly [number, number]): Value;
 }
 
 /**

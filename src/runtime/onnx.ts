@@ -1,6 +1,6 @@
 // Runs a graph with ONNX Runtime. `run` blocks the thread it is called on: long work belongs in a worker.
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { InferenceSession, type OnnxValue, Tensor as OrtTensor } from 'onnxruntime-node';
 import { CupelError } from '../base/errors.ts';
@@ -11,7 +11,9 @@ import { printOnnx } from '../onnx/print.ts';
 import { ConstantFile } from './constant-file.ts';
 import type { Device } from './device.ts';
 import { bindSymbols } from './feeds.ts';
-import type { Session, Tensors } from './session.ts';
+import { openNative } from './native.ts';
+import { loadOrt } from './native-library.ts';
+import type { ProfiledSession, Session, Tensors } from './session.ts';
 
 /** A step has thousands of nodes: more runs make files too large to read. */
 const PROFILED_RUNS = 8;
@@ -27,6 +29,8 @@ export interface OnnxOptions {
   profile?: string;
   /** Default `cpu`; what a provider cannot compute, the processor does. */
   device?: Device;
+  /** Runs that may go on at once, each with its share of the threads; on the processor only. Default 1. */
+  lanes?: number;
 }
 
 /** @throws CupelError when the graph is not well formed or ONNX Runtime refuses it */
@@ -38,13 +42,13 @@ export async function openOnnx(graph: Graph, options: OnnxOptions = {}): Promise
     let profiled = options.profile ? PROFILED_RUNS : 0;
     return {
       run: async (feeds, into) => {
-        const results = await runOnce(session, graph, feeds, into);
+        const results = await session.run(feeds, into);
         if (profiled > 0 && --profiled === 0) session.endProfiling();
         return results;
       },
       close: async () => {
         if (profiled > 0) session.endProfiling();
-        await session.release();
+        await session.close();
         rmSync(folder, { recursive: true, force: true });
       },
     };
@@ -54,7 +58,7 @@ export async function openOnnx(graph: Graph, options: OnnxOptions = {}): Promise
   }
 }
 
-async function load(graph: Graph, folder: string, options: OnnxOptions): Promise<InferenceSession> {
+async function load(graph: Graph, folder: string, options: OnnxOptions): Promise<ProfiledSession> {
   const path = join(folder, 'model.onnx');
   const constants = new ConstantFile(join(folder, 'constants.bin'));
   try {
@@ -62,8 +66,16 @@ async function load(graph: Graph, folder: string, options: OnnxOptions): Promise
   } finally {
     constants.close();
   }
+  const { lanes = 1, threads = availableParallelism() } = options;
+  const ort = lanes > 1 && !usesDevice(options) ? loadOrt() : null;
   try {
-    return await InferenceSession.create(path, sessionOptions(options));
+    if (ort) return openNative(ort, path, graph, { ...options, threads: Math.max(1, Math.floor(threads / lanes)) });
+    const session = await InferenceSession.create(path, sessionOptions(options));
+    return {
+      run: (feeds, into) => runOnce(session, graph, feeds, into),
+      endProfiling: () => session.endProfiling(),
+      close: () => session.release(),
+    };
   } catch (error) {
     throw new CupelError(`ONNX Runtime refuses the graph: ${(error as Error).message}`, { cause: error });
   }
@@ -72,9 +84,13 @@ async function load(graph: Graph, folder: string, options: OnnxOptions): Promise
 /** Our names to ONNX Runtime's. */
 const PROVIDERS = { cuda: 'cuda', webgpu: 'webgpu', coreml: 'coreml', directml: 'dml' } as const;
 
+function usesDevice(options: OnnxOptions): options is OnnxOptions & { device: keyof typeof PROVIDERS } {
+  return options.device !== undefined && options.device !== 'cpu';
+}
+
 function sessionOptions(options: OnnxOptions): InferenceSession.SessionOptions {
   return {
-    ...(options.device && options.device !== 'cpu' ? { executionProviders: [PROVIDERS[options.device], 'cpu'] } : {}),
+    ...(usesDevice(options) ? { executionProviders: [PROVIDERS[options.device], 'cpu'] } : {}),
     ...(options.threads ? { intraOpNumThreads: options.threads } : {}),
     ...(options.profile ? { enableProfiling: true, profileFilePrefix: options.profile } : {}),
     graphOptimizationLevel: 'all',

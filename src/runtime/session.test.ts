@@ -10,6 +10,7 @@ import type { Session } from './session.ts';
 const RUNTIMES: [string, (graph: Graph) => Session | Promise<Session>][] = [
   ['reference', openReference],
   ['ONNX Runtime', (graph) => openOnnx(graph, { threads: 1 })],
+  ['ONNX Runtime in two lanes', (graph) => openOnnx(graph, { threads: 2, lanes: 2 })],
   ['ONNX Runtime with rearranged weights', (graph) => openOnnx(graph, { threads: 1, prepack: true })],
 ];
 

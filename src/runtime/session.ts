@@ -14,3 +14,8 @@ export interface Session {
   run(feeds: Tensors, into?: Tensors): Promise<Tensors>;
   close(): Promise<void>;
 }
+
+/** A session that may be told to write its profile out. */
+export interface ProfiledSession extends Session {
+  endProfiling(): void;
+}

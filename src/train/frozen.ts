@@ -3,14 +3,19 @@ import type { Builder } from '../graph/builder.ts';
 import type { Value } from '../graph/node.ts';
 import type { Projection, WeightSource, Weights } from '../models/model.ts';
 import { int4Weight } from './int4.ts';
-import { int8Weight, type Levels } from './int8.ts';
+import { int8Table, int8Weight, type Levels } from './int8.ts';
 import type { LoraValues } from './lora.ts';
 import { rotate } from './rotation.ts';
 
 export type Precision =
   | { readonly kind: 'float32' }
   | { readonly kind: 'int4' }
-  | { readonly kind: 'int8'; readonly levels: Levels };
+  | {
+      readonly kind: 'int8';
+      readonly levels: Levels;
+      /** The logits too. */
+      readonly head?: boolean;
+    };
 
 export interface AdapterBranch {
   readonly values: LoraValues;
@@ -44,6 +49,15 @@ export function frozenWeights(
       );
       return adapters ? addAdapters(b, x, base, projections, adapters) : base;
     },
+    ...(precision.kind === 'int8' && precision.head
+      ? {
+          product: (x, name, shape) => {
+            const table = int8Table(b, name, shape, () => source.read(name), precision.levels);
+            // the gradient of logits has one large entry a row, beside which int8 loses the others
+            return b.int8MatMul(rotate(b, x), table, weight(name, shape), x);
+          },
+        }
+      : {}),
   };
 }
 
@@ -98,7 +112,7 @@ function frozenProduct(
   }
   const { forward, transposed } = int8Weight(b, name, [outputs, inputs], read, precision.levels);
   // (x H)(W H)^T = x W^T: outliers of x are spread before it is quantised
-  return b.int8MatMul(rotate(b, x), forward, transposed);
+  return b.int8MatMul(rotate(b, x), forward, transposed, x);
 }
 
 function stack(parts: readonly Float32Array[]): Float32Array {

@@ -9,8 +9,8 @@ import { rotateRows } from './rotation.ts';
 export type Levels = 127 | 63;
 
 /**
- * Constants for a rotated `name`, whose matrix is [N,K] (out, in) as in checkpoints: `forward` is [K,N] with a scale for each output,
- * `transposed` is [N,K] with a scale for each input.
+ * Constants for `name`, whose matrix is [N,K] (out, in) as in checkpoints: `forward` is [K,N], rotated, with a scale for each output,
+ * `transposed` is [N,K], as it is, with a scale for each input.
  */
 export function int8Weight(
   b: Builder,
@@ -19,13 +19,9 @@ export function int8Weight(
   read: () => Float32Array,
   levels: Levels,
 ): { forward: Int8Weight; transposed: Int8Weight } {
-  const forward = once(() => quantiseOutputs(rotateRows(read(), inputs), outputs, inputs, levels));
-  const transposed = once(() => quantiseInputs(rotateRows(read(), inputs), outputs, inputs, levels));
+  const transposed = once(() => quantiseInputs(read(), outputs, inputs, levels));
   return {
-    forward: {
-      q: b.constant(`${name}.q`, 'int8', [inputs, outputs], () => forward().q),
-      scale: b.constant(`${name}.scale`, 'float32', [outputs], () => forward().scale),
-    },
+    forward: int8Table(b, name, [outputs, inputs], read, levels),
     transposed: {
       q: b.constant(`${name}.qT`, 'int8', [outputs, inputs], () => transposed().q),
       scale: b.constant(`${name}.scaleT`, 'float32', [inputs], () => transposed().scale),
@@ -63,6 +59,21 @@ export function quantiseInputs(w: Float32Array, outputs: number, inputs: number,
     for (let k = 0; k < inputs; k++) q[n * inputs + k] = Math.round(w[n * inputs + k] / scale[k]);
   }
   return { q, scale };
+}
+
+/** As `forward` of `int8Weight` alone. */
+export function int8Table(
+  b: Builder,
+  name: string,
+  [outputs, inputs]: readonly [number, number],
+  read: () => Float32Array,
+  levels: Levels,
+): Int8Weight {
+  const made = once(() => quantiseOutputs(rotateRows(read(), inputs), outputs, inputs, levels));
+  return {
+    q: b.constant(`${name}.q`, 'int8', [inputs, outputs], () => made().q),
+    scale: b.constant(`${name}.scale`, 'float32', [outputs], () => made().scale),
+  };
 }
 
 /** The two constants of a weight are read one after the other: quantise once, and let go after the second. */

@@ -29,11 +29,15 @@ export interface Batch {
 /** How the answer tokens of a batch share the loss: each token alike, or each conversation alike. */
 export type LossWeighting = 'token' | 'conversation';
 
-/** The shape that serves all samples: rows as long as the longest suffix, about `batchTokens` tokens in rows. */
+/**
+ * The shape that serves all samples: rows as long as the longest suffix, about `batchTokens` tokens in rows, whose number is a
+ * multiple of `lanes` unless there are fewer.
+ */
 export function packLayout(
   samples: readonly Sample[],
   groups: readonly PrefixGroup[],
   batchTokens: number,
+  lanes = 1,
 ): PackLayout {
   let longest = 1;
   let total = 0;
@@ -45,10 +49,10 @@ export function packLayout(
     }
   }
   const length = Math.ceil(Math.max(longest, Math.min(64, total)) / 16) * 16;
-  const wanted = Math.min(batchTokens, total);
+  const rows = Math.max(1, Math.round(Math.min(batchTokens, total) / length));
   return {
     prefix: groups.reduce((most, group) => Math.max(most, group.prefix.length), 0),
-    rows: Math.max(1, Math.round(wanted / length)),
+    rows: rows < lanes ? rows : Math.round(rows / lanes) * lanes,
     length,
   };
 }

@@ -16,6 +16,7 @@ import {
 } from './channels.ts';
 import { initialTheta, type LoraLayout } from './lora.ts';
 import { packBatch, placementOf } from './packing.ts';
+import { vector } from './parts.ts';
 import { exchange, exchangeShare, gradientScores, largestBlocks, magnitudes } from './rigl.ts';
 import { feeds, stepGraph, validationGraph } from './step-graph.ts';
 import { type Packing, runValidation, type Trainer, type TrainerOptions, validationBatches } from './trainer.ts';
@@ -206,8 +207,4 @@ function requireFeedForward({ adapters }: LoraLayout): void {
     remedy: 'add gate_proj, up_proj or down_proj, or leave out --ffn-density',
     exitCode: 2,
   });
-}
-
-function vector(theta: Float32Array): Tensor {
-  return { dtype: 'float32', shape: [theta.length], data: theta };
 }

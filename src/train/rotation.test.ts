@@ -36,5 +36,5 @@ test('products are unchanged, and an outlier is spread', async () => {
   const [xr, wr] = [await rotated(x, [1, 1, 64]), rotateRows(w, 64)];
   const dot = (a: Float32Array, b: Float32Array) => a.reduce((sum, value, i) => sum + value * b[i], 0);
   expect(dot(xr, wr)).toBeCloseTo(dot(x, w), 3);
-  expect(Math.max(...xr.map(Math.abs))).toBeLessThan(20);
+  expect(Math.max(...xr.map(Math.abs))).toBeLessThan(30);
 });

@@ -2,10 +2,10 @@
 import type { Builder } from '../graph/builder.ts';
 import type { Value } from '../graph/node.ts';
 
-/** Entries that are rotated together: wide enough to spread an outlier, narrow enough to cost little. */
-const BLOCK = 64;
+/** Entries that are rotated together: on SmolLM2 16 keep the gradients' direction as well as 64 do, at a quarter of the cost. */
+const BLOCK = 16;
 
-/** The largest power of two up to 64 that divides a width; less than 8 is not worth it: 1, no rotation. */
+/** The largest power of two up to 16 that divides a width; less than 8 is not worth it: 1, no rotation. */
 function blockOf(width: number): number {
   let block = BLOCK;
   while (width % block !== 0) block /= 2;

@@ -5,7 +5,7 @@ import { frozenCut, pruned, splitGraph } from '../graph/split.ts';
 import { floats, type Tensor } from '../graph/tensor.ts';
 import type { PackLayout } from '../models/model.ts';
 import { type OnnxOptions, openOnnx } from '../runtime/onnx.ts';
-import type { Session } from '../runtime/session.ts';
+import type { Session, Tensors } from '../runtime/session.ts';
 import { baseLosses } from './base-losses.ts';
 import { FeatureCache, featureBytes, frozenFeeds } from './features.ts';
 import type { Precision } from './frozen.ts';
@@ -23,6 +23,7 @@ import {
   placements,
   placeOnce,
 } from './packing.ts';
+import { cutBatch, type PartPlan, PartRunner, planParts, vector, whole } from './parts.ts';
 import { groupByPrefix, type PrefixGroup } from './prefix.ts';
 import type { Sample } from './sample.ts';
 import { type Selected, TokenSelection } from './select.ts';
@@ -35,9 +36,10 @@ export interface Packing {
   readonly layout: PackLayout;
 }
 
-export function planPacking(samples: readonly Sample[], batchTokens: number): Packing {
+/** @param lanes the rows of a batch are a multiple of it where there are as many */
+export function planPacking(samples: readonly Sample[], batchTokens: number, lanes = 1): Packing {
   const groups = groupByPrefix(samples, batchTokens);
-  return { samples, groups, layout: packLayout(samples, groups, batchTokens) };
+  return { samples, groups, layout: packLayout(samples, groups, batchTokens, lanes) };
 }
 
 export interface TrainerOptions {
@@ -50,7 +52,10 @@ export interface TrainerOptions {
   /** Of prompt tokens beside answer tokens; default 0. See `packBatch`. */
   readonly promptWeight?: number;
   readonly seed: number;
+  /** With `lanes` so many parts of a batch are computed at once; see `planParts`. */
   readonly runtime: OnnxOptions;
+  /** How a batch is cut; default what suits the lanes. */
+  readonly parts?: PartPlan;
   /** Features of frozen first layers are kept if they take no more than this; default 2 GiB. */
   readonly mostFeatureBytes?: number;
   /** Share of a batch's answer tokens that carry loss, those with the highest excess loss; default all. See `TokenSelection`. */
@@ -75,42 +80,42 @@ export async function openTrainer(training: Packing, validation: Packing, option
   const selection = selectTokens
     ? new TokenSelection(training.samples, await baseLosses(training, common, quiet), selectTokens)
     : null;
-  const steps = new StepSessions(training, options, selection);
+  const cutting = partsOf(training.layout, options);
+  const runner = new PartRunner(cutting.lanes, lora.size);
+  const steps = new StepSessions(training, options, selection, cutting);
   await steps.at(0);
   const checking = validationGraph({ ...common, shape: validation.layout });
-  const validate = await openParts(checking, validation, { ...options, runtime: quiet });
+  const validate = await openSessions(checking, validation, { ...options, runtime: { ...quiet, lanes: 1 } });
   const batches = await validationBatches(validate, validation, weighting);
-  const buffer = new Float32Array(lora.size);
   return {
-    keepsFeatures: (await steps.at(0)).parts.frozen !== null,
+    keepsFeatures: (await steps.at(0)).sessions.frozen !== null,
     initial: initialTheta(lora, seed),
     memory: selection?.memory,
     step: async (theta, number) => {
-      const { parts, window, batchOf } = await steps.at(number);
-      const { tokens, weight, inputs, places } = await batchOf(number);
+      const { sessions, window, batchOf } = await steps.at(number);
+      const { tokens, weight, parts, places } = await batchOf(number);
       const moving = window ? theta.subarray(window.range.start, window.range.end) : theta;
-      const gradient = vector(buffer.subarray(0, moving.length));
-      const sampled: Record<string, Tensor> = window ? { window: vector(moving) } : {};
-      const results = await parts.whole.run({ ...inputs, ...sampled, theta: vector(theta) }, { gradient });
-      if (places) selection?.remember(places, floats(results.nll));
-      return {
-        loss: floats(results.loss)[0],
-        gradient: floats(results.gradient),
-        tokens,
-        weight,
-        range: window?.range,
-      };
+      const common = { theta: vector(theta), ...(window ? { window: vector(moving) } : {}) };
+      const { loss, gradient, nll } = await runner.run(sessions.whole, parts, common, moving.length);
+      if (places) selection?.remember(places, nll);
+      return { loss, gradient, tokens, weight, range: window?.range };
     },
     validate: (theta) => runValidation(validate.whole, validation, batches, { theta: vector(theta) }),
     close: async () => {
       await steps.close();
-      await closeParts(validate);
+      await closeSessions(validate);
     },
   };
 }
 
+/** A balancing loss of experts is of a whole batch; so are the features of frozen layers. */
+function partsOf(layout: PackLayout, { base, lora, runtime, parts }: TrainerOptions): PartPlan {
+  const divisible = !base.family.balance && !lora.options.firstLayer;
+  return divisible ? (parts ?? planParts(layout, runtime.lanes ?? 1)) : whole(layout);
+}
+
 interface StepSession {
-  readonly parts: Parts;
+  readonly sessions: Sessions;
   readonly window: LayerWindow | undefined;
   readonly batchOf: (number: number) => Promise<StepInputs>;
 }
@@ -120,12 +125,14 @@ class StepSessions {
   readonly #training: Packing;
   readonly #options: TrainerOptions;
   readonly #selection: TokenSelection | null;
+  readonly #cutting: PartPlan;
   readonly #windows: readonly LayerWindow[];
   #open: { readonly index: number; readonly session: StepSession } | null = null;
 
-  constructor(training: Packing, options: TrainerOptions, selection: TokenSelection | null) {
+  constructor(training: Packing, options: TrainerOptions, selection: TokenSelection | null, cutting: PartPlan) {
     this.#training = training;
-    this.#options = options;
+    this.#cutting = cutting;
+    this.#options = { ...options, runtime: { ...options.runtime, lanes: cutting.lanes } };
     this.#selection = selection;
     this.#windows = options.layers ? layerWindows(options.lora, options.layers.atOnce) : [];
   }
@@ -141,30 +148,32 @@ class StepSessions {
   }
 
   async #make(window: LayerWindow | undefined): Promise<StepSession> {
-    const { base, lora, precision, recompute } = this.#options;
-    const graph = stepGraph({ base, lora, precision, recompute, window, shape: this.#training.layout });
-    const parts = await openParts(graph, this.#training, this.#options);
-    return { parts, window, batchOf: batchSource(parts, this.#training, this.#options, this.#selection) };
+    const { base, lora, precision: own, recompute } = this.#options;
+    const precision: Precision = own.kind === 'int8' ? { ...own, head: true } : own;
+    const graph = stepGraph({ base, lora, precision, recompute, window, shape: this.#cutting.layout });
+    const sessions = await openSessions(graph, this.#training, this.#options);
+    const source = { sessions, training: this.#training, selection: this.#selection, cutting: this.#cutting };
+    return { sessions, window, batchOf: batchSource(source, this.#options) };
   }
 
   async close(): Promise<void> {
-    if (this.#open) await closeParts(this.#open.session.parts);
+    if (this.#open) await closeSessions(this.#open.session.sessions);
     this.#open = null;
   }
 }
 
-async function closeParts({ whole, frozen }: Parts): Promise<void> {
+async function closeSessions({ whole, frozen }: Sessions): Promise<void> {
   await whole.close();
   await frozen?.session.close();
 }
 
 /** A graph in sessions: whole, or from the first trained layer on with the frozen layers before it apart. */
-interface Parts {
+interface Sessions {
   readonly whole: Session;
   readonly frozen: { readonly session: Session; readonly cut: Value; readonly width: number } | null;
 }
 
-async function openParts(graph: Graph, { samples, groups }: Packing, options: TrainerOptions): Promise<Parts> {
+async function openSessions(graph: Graph, { samples, groups }: Packing, options: TrainerOptions): Promise<Sessions> {
   const { base, lora, runtime, layers } = options;
   const width = base.config.hiddenSize;
   const most = options.mostFeatureBytes ?? MOST_FEATURE_BYTES;
@@ -180,17 +189,22 @@ async function openParts(graph: Graph, { samples, groups }: Packing, options: Tr
 interface StepInputs {
   readonly tokens: number;
   readonly weight: number;
-  readonly inputs: Record<string, Tensor>;
+  readonly parts: readonly Tensors[];
   /** Of the chosen tokens, where tokens are chosen. */
   readonly places?: Int32Array;
 }
 
+interface BatchSource {
+  readonly sessions: Sessions;
+  readonly training: Packing;
+  readonly selection: TokenSelection | null;
+  readonly cutting: PartPlan;
+}
+
 /** The inputs of training step `number`, features of frozen layers in place of token ids where there are some. */
 function batchSource(
-  { frozen }: Parts,
-  { samples, groups, layout }: Packing,
+  { sessions: { frozen }, training: { samples, groups, layout }, selection, cutting }: BatchSource,
   { seed, weighting, promptWeight }: TrainerOptions,
-  selection: TokenSelection | null,
 ): (number: number) => Promise<StepInputs> {
   const pack = (placement: Placement): Partial<Selected> & Pick<Selected, 'batch'> => {
     const batch = packBatch(samples, groups, layout, placement, weighting, promptWeight);
@@ -200,7 +214,8 @@ function batchSource(
     const placementAt = placementOf(samples, groups, layout, seed);
     return async (number) => {
       const { batch, places } = pack(placementAt(number));
-      return { tokens: batch.tokens, weight: batch.weight, inputs: feeds(batch), places };
+      const parts = cutBatch(batch, layout, cutting).map(feeds);
+      return { tokens: batch.tokens, weight: batch.weight, parts, places };
     };
   }
   const { session, cut, width } = frozen;
@@ -209,12 +224,8 @@ function batchSource(
   return async (number) => {
     const { batch, places } = pack(cache.placement(number));
     const { ids: _, ...inputs } = feeds(batch);
-    return {
-      tokens: batch.tokens,
-      weight: batch.weight,
-      inputs: { ...inputs, [cut.name]: await cache.features(number) },
-      places,
-    };
+    const parts = [{ ...inputs, [cut.name]: await cache.features(number) }];
+    return { tokens: batch.tokens, weight: batch.weight, parts, places };
   };
 }
 
@@ -225,7 +236,7 @@ export interface ValidationBatch {
 }
 
 export async function validationBatches(
-  { frozen }: Pick<Parts, 'frozen'>,
+  { frozen }: Pick<Sessions, 'frozen'>,
   { samples, groups, layout }: Packing,
   weighting: LossWeighting,
 ): Promise<ValidationBatch[]> {
@@ -262,10 +273,6 @@ export async function runValidation(
     exact += members.length - wrong.size;
   }
   return { loss: loss / count, exact: exact / samples.length };
-}
-
-function vector(theta: Float32Array): Tensor {
-  return { dtype: 'float32', shape: [theta.length], data: theta };
 }
 
 /** int8 with as many levels as this machine's kernels sum without overflow. */

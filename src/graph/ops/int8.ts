@@ -1,5 +1,5 @@
 // Products with int8 weights: rows of x are scaled by their largest entry, then x is quantised to 8 bits on the fly.
-import { require } from '../dims.ts';
+import { require, sameShape } from '../dims.ts';
 import type { OpRecord } from '../op.ts';
 import type { Doubles } from '../tensor.ts';
 import { multiply } from './matmul.ts';
@@ -9,31 +9,42 @@ export const TINY = 1e-12;
 
 /**
  * One scale per token matters: with one per tensor the outlier tokens crush the others (gradient cosine 0.64 instead of 0.94 on
- * SmolLM2). The gradient of x is the same op with the transposed weight, also in int8; the weight has none.
+ * SmolLM2). The gradient of x is the same op with the transposed weight, also in int8, or a product with a float32 weight [N,K] (where
+ * gradients are as peaked as those of logits); the weight has none. A fourth input is what
+ * x is a rotation of: the gradient is its own, and need not be turned back.
  */
 export const int8MatMul: OpRecord<'int8MatMul'> = {
   shape: (inputs) => {
-    const [x, q, scale] = inputs;
-    const types = inputs.length === 3 && x.dtype === 'float32' && q.dtype === 'int8' && scale.dtype === 'float32';
+    const [x, q, scale, of] = inputs;
+    const types =
+      (inputs.length === 3 || sameShape(x.shape, of.shape)) &&
+      x.dtype === 'float32' &&
+      q.dtype === 'int8' &&
+      scale.dtype === 'float32';
     const sizes = types && q.shape.length === 2 && x.shape.at(-1) === q.shape[0] && scale.shape[0] === q.shape[1];
     require(sizes, 'int8MatMul', inputs, 'x [...,K], q [K,N] int8, scale [N]');
     return [{ dtype: 'float32', shape: [...x.shape.slice(0, -1), q.shape[1]] }];
   },
-  gradient: (g, { inputs: [, q, scale], attributes: { transposed } }, [dy]) => [
-    transposed && g.int8MatMul(dy!, transposed, { q, scale }),
-    null,
-    null,
-  ],
+  gradient: (g, { inputs: [, q, scale, of], attributes: { transposed } }, [dy]) => {
+    const turned = of ? null : { q, scale };
+    const dx = transposed && ('q' in transposed ? g.int8MatMul(dy!, transposed, turned) : g.matmul(dy!, transposed));
+    return of ? [null, null, null, dx] : [dx, null, null];
+  },
   onnx: ({ inputs: [x, q, scale], outputs: [y] }, w) => {
     // ONNX Runtime's kernel fails on no rows at all, which an expert may get: one row of zeros goes along
     const mayBeEmpty = x.shape.length === 2 && typeof x.shape[0] === 'string';
-    const [size, largest, rowScale, scaled, product, padded, all] = Array.from({ length: 7 }, () => w.temporary());
+    const [least, most, negative, rowScale, inverse, scaled, product, padded, all] = Array.from({ length: 9 }, () =>
+      w.temporary(),
+    );
     const from = mayBeEmpty ? padded : x.name;
     if (mayBeEmpty) w.node('Pad', [x.name, w.int64([0, 1]), '', w.int64([0])], [padded]);
-    w.node('Abs', [from], [size]);
-    w.node('ReduceMax', [size, w.int64([-1])], [largest], { keepdims: { int: 1 } });
-    w.node('Add', [largest, w.float32([TINY], [])], [rowScale]);
-    w.node('Div', [from, rowScale], [scaled]);
+    // the largest size from both ends: a tensor of sizes would have to be written and read once more
+    w.node('ReduceMax', [from, w.int64([-1])], [most], { keepdims: { int: 1 } });
+    w.node('ReduceMin', [from, w.int64([-1])], [least], { keepdims: { int: 1 } });
+    w.node('Neg', [least], [negative]);
+    w.node('Max', [most, negative, w.float32([TINY], [])], [rowScale]);
+    w.node('Reciprocal', [rowScale], [inverse]);
+    w.node('Mul', [from, inverse], [scaled]);
     w.node('DynamicQuantizeMatMul', [scaled, q.name, scale.name], [product], {}, 'com.microsoft');
     w.node('Mul', [product, rowScale], [mayBeEmpty ? all : y.name]);
     if (mayBeEmpty) w.node('Slice', [all, w.int64([0]), w.int64([-1]), w.int64([0])], [y.name]);
