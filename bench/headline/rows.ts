@@ -18,6 +18,20 @@ export function splitItems<T>(items: readonly T[], share: number, seed = 7): { t
   return { train: shuffled.slice(0, cut), test: shuffled.slice(cut) };
 }
 
+/**
+ * Each item is tested in one fold and learned in all others; the first fold of two is the split in halves, which one fold
+ * alone is.
+ */
+export function foldsOf<T>(items: readonly T[], folds: number): { train: T[]; test: T[] }[] {
+  const parts = Math.max(2, folds);
+  const shuffled = splitItems(items, 1).train;
+  const from = (part: number) => Math.round((part * items.length) / parts);
+  return Array.from({ length: folds }, (_, i) => {
+    const [start, end] = [from(parts - 1 - i), from(parts - i)];
+    return { train: [...shuffled.slice(0, start), ...shuffled.slice(end)], test: shuffled.slice(start, end) };
+  });
+}
+
 /** The option that GPT-4's recorded answer names, by the task's own rules; undefined where it names none, or several. */
 export function answeredOption(task: Task, item: TaskItem): string | undefined {
   const { answers } = scoreRecorded(
