@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { afterAll, expect, test } from 'vitest';
 import { baselines } from '../bench/headline/baselines.ts';
+import { casesOf } from '../bench/headline/cases.ts';
 import { likeliest, optionRows, readChoice } from '../bench/headline/choice.ts';
 import { choiceItems, type Item } from '../bench/headline/fold.ts';
 import { lawJobs, requireData, serviceJob } from '../bench/headline/jobs.ts';
@@ -138,13 +139,19 @@ const row = (id: string, asked: string, answer: string, reference?: string): Row
   tags: { task: 't' },
 });
 
-test('cross-fitting tests every item once, by a student that has not learned it', () => {
+test('cross-fitting tests every item once, by a student that has learned neither it nor its case', () => {
   const items = Array.from({ length: 23 }, (_, i) => i);
-  const folds = foldsOf(items, 5);
+  const cases = items.map((i) => (i % 10 === 3 ? 3 : i));
+  const folds = foldsOf(items, 5, cases);
   expect(folds.flatMap(({ test: held }) => held).sort((a, b) => a - b)).toEqual(items);
-  for (const { train, test: held } of folds) expect([...train, ...held].sort((a, b) => a - b)).toEqual(items);
-  expect(foldsOf(items, 1)).toEqual([foldsOf(items, 2)[0]]);
-  expect(foldsOf(items, 1)).toEqual([splitItems(items, 0.5)]);
+  for (const { train, test: held } of folds) {
+    expect([...train, ...held].sort((a, b) => a - b)).toEqual(items);
+    expect([0, 2]).toContain(held.filter((i) => i % 10 === 3).length);
+    expect(held.length).toBeGreaterThan(3);
+  }
+  expect(foldsOf(items, 1, cases)).toEqual([foldsOf(items, 2, cases)[0]]);
+  const same = '被告人在庭审中对起诉书指控的犯罪事实没有异议，请求法院对其从轻处罚，并表示愿意赔偿全部损失';
+  expect(casesOf([['甲说原告无理'], [`${same}。`, '另一件事'], ['乙要求赔偿'], [same]])).toEqual([0, 1, 2, 1]);
 });
 
 test('multiple choice becomes a row for each option, cut alike, and the likeliest option is the answer', () => {

@@ -1,4 +1,5 @@
 // Multiple choice as one question for each option: a small student tells whether an option fits more easily than which letter does.
+import { messageText } from '../../src/chat/messages.ts';
 import type { Row } from './rows.ts';
 
 export const FITS = '是';
@@ -26,19 +27,22 @@ export function readChoice(text: string, letters: readonly string[]): Choice | u
   return { question: text.slice(0, starts[0].at).trim(), options: new Map(options) };
 }
 
-/**
- * One row for each option: the answer is whether it is the one that `row` answers with, the reference whether it is right.
- * What is beyond `most` characters of question or option is cut.
- */
+/** What is asked about each option, by its letter; what is beyond `most` characters of question or option is cut. */
+export function askedOptions(text: string, letters: readonly string[], most: number): Map<string, string> {
+  const { question = '', options = [] } = readChoice(text, letters) ?? {};
+  return new Map(
+    [...options].map(([letter, option]) => [letter, `${question.slice(0, most)}\n${option.slice(0, most)}`]),
+  );
+}
+
+/** One row for each option: the answer is whether it is the one that `row` answers with, the reference whether it is right. */
 export function optionRows(row: Row, letters: readonly string[], most: number): Row[] {
   const { id, messages, model, tags, reference } = row;
-  const choice = readChoice(String(messages[0].content), letters);
-  if (!choice) return [];
   const fits = (letter: string, right: unknown) => (letter === right ? FITS : FITS_NOT);
-  return [...choice.options].map(([letter, option]) => ({
+  return [...askedOptions(messageText(messages[0]), letters, most)].map(([letter, content]) => ({
     id: `${id} ${letter}`,
     messages: [
-      { role: 'user', content: `${choice.question.slice(0, most)}\n${option.slice(0, most)}` },
+      { role: 'user', content },
       { role: 'assistant', content: fits(letter, messages[1].content) },
     ],
     model,

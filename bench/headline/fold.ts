@@ -30,6 +30,9 @@ export interface FoldRun {
   items: Item[];
 }
 
+/** Of fewer no split is set aside, which would be a fifth of them: every tenth chooses the checkpoint. */
+const FEW_ROWS = 500;
+
 export type Training = Pick<
   DistillChoices,
   'budget' | 'maxEpochs' | 'learningRate' | 'promptWeight' | 'firstLayer' | 'rank' | 'batchTokens' | 'accumulate'
@@ -52,8 +55,7 @@ export async function runFold(
     return file;
   };
   const test = write('test', fold.asked);
-  // every row is dear where there are few: a tenth of those learned from chooses the checkpoint, and no more is set aside
-  const calibrationShare = job.way === 'gold' ? undefined : 0;
+  const calibrationShare = fold.train.length < FEW_ROWS ? 0 : undefined;
   const dataset = await runImport(session, write('train', fold.train), { test, calibrationShare });
   const distilled = await runDistill(session, student, dataset, training);
   const compressed = await runCompress(session, student, distilled, { type: ['q8_0'] });
@@ -66,10 +68,15 @@ export async function runFold(
   return { dataset, distilled, compressed, evaluation, items };
 }
 
+/** Items of one case are resampled as a whole. */
+function groupOf(tags: Row['tags']): Pick<Item, 'task' | 'cluster'> {
+  return { task: tags!.task, ...(tags!.case === undefined ? {} : { cluster: tags!.case }) };
+}
+
 function plainItems(scores: readonly ScoredItem[], signals: ReadonlyMap<string, Signals>): Item[] {
   return scores.map(({ id, tags, student: text, studentScore, teacherScore }) => ({
     text,
-    task: tags!.task,
+    ...groupOf(tags),
     student: studentScore,
     teacher: teacherScore,
     signals: signals.get(id)!,
@@ -92,15 +99,15 @@ export function choiceItems(
   return fold.test.map((row) => {
     const teacher = Number(answered(row) === row.reference);
     const known = fits.get(row.id);
-    const task = row.tags!.task;
+    const group = groupOf(row.tags);
     // a question that cannot be read as options is one that the student cannot answer
-    if (!known) return { text: '', task, student: 0, teacher, signals: signalsOf([], false) };
+    if (!known) return { text: '', ...group, student: 0, teacher, signals: signalsOf([], false) };
     const { letter, probability } = likeliest(known);
     const own = Math.log(known.get(letter)!);
     const total = Math.log(probability);
     return {
       text: letter,
-      task,
+      ...group,
       student: Number(letter === row.reference),
       teacher,
       signals: { mean: own, least: total, total, complete: true },

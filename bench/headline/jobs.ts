@@ -6,8 +6,9 @@ import { CupelError } from '../../src/base/errors.ts';
 import { readJsonl } from '../../src/base/jsonl.ts';
 import { taskItems } from '../../src/evaluate/tasks/items.ts';
 import { readTask } from '../../src/evaluate/tasks/task.ts';
-import { optionRows } from './choice.ts';
-import { foldsOf, lawTest, lawTraining, type Row, serviceRow, splitItems, type Way } from './rows.ts';
+import { casesOf } from './cases.ts';
+import { askedOptions, optionRows } from './choice.ts';
+import { foldsOf, lawPrompt, lawTest, lawTraining, type Row, serviceRow, splitItems, type Way } from './rows.ts';
 
 /** One student: what it learns from, what it is asked, and the items that this decides. */
 export interface Fold {
@@ -63,11 +64,14 @@ export interface LawOptions {
 /** One legal task, learned in both ways; both are tested on the same items. */
 export async function lawJobs(data: string, name: string, { folds, testItems }: LawOptions): Promise<Job[]> {
   const task = readTask(`lawbench-${name}`);
-  const items = await taskItems(task, join(data, 'lawbench'));
+  const read = await taskItems(task, join(data, 'lawbench'));
   const most = CHOICES[name];
   const letters = most === undefined ? undefined : task.options!;
   const each = (rows: Row[]) => (letters ? rows.flatMap((row) => optionRows(row, letters, most!)) : rows);
-  const parts = foldsOf(items, folds).map(({ train, test }) => {
+  const prompts = read.map(lawPrompt);
+  const cases = casesOf(prompts.map((text) => (letters ? [...askedOptions(text, letters, most!).values()] : [text])));
+  const items = read.map((item, i) => ({ ...item, case: cases[i] }));
+  const parts = foldsOf(items, folds, cases).map(({ train, test }) => {
     const held = lawTest(task, test.slice(0, testItems));
     return { train, test: held, asked: each(held), testable: test.length };
   });

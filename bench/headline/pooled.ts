@@ -36,7 +36,7 @@ export function crossCascade(folds: readonly (readonly Item[])[]): PooledCascade
     const { threshold } = point;
     const local = ({ signals, text }: Item) =>
       threshold !== null && confidenceOf(signals, text, calibration) >= threshold;
-    return items.map((item) => ({ student: item.student, teacher: item.teacher, confidence: Number(local(item)) }));
+    return items.map((item) => ({ ...item, confidence: Number(local(item)) }));
   });
   return shown(pointAt(judged, 1, options), reasons.length === folds.length ? reasons[0] : undefined);
 }
