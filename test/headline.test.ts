@@ -7,10 +7,10 @@ import { afterAll, expect, test } from 'vitest';
 import { baselines } from '../bench/headline/baselines.ts';
 import { casesOf } from '../bench/headline/cases.ts';
 import { likeliest, optionRows, readChoice } from '../bench/headline/choice.ts';
-import { choiceItems, type Item } from '../bench/headline/fold.ts';
+import { choiceItems, type FoldRun, type Item } from '../bench/headline/fold.ts';
 import { lawJobs, requireData, serviceJob } from '../bench/headline/jobs.ts';
 import type { Measured } from '../bench/headline/measure.ts';
-import { crossCascade } from '../bench/headline/pooled.ts';
+import { crossCascade, pooledFacts } from '../bench/headline/pooled.ts';
 import { cautiousUsage, foldsOf, type Row, shortPrompt, splitItems } from '../bench/headline/rows.ts';
 import { headlineTable, mergeResults } from '../bench/headline/table.ts';
 import { toJsonl } from '../src/base/jsonl.ts';
@@ -218,4 +218,22 @@ test('a cascade of several students: thresholds come from the folds that a stude
   expect(ratio).toBeGreaterThan(0.98);
   expect(lower95).toBeGreaterThan(0.95);
   expect(crossCascade([fold(20), fold(20)])).toMatchObject({ local: 0, reason: expect.stringMatching(/20 items/) });
+});
+
+test('folds are pooled: quality over all items and cases, speed in items, leaks added up', () => {
+  const fold = (right: number, cluster: string): FoldRun => {
+    const items = Array.from({ length: 10 }, (_, i) => ({ student: Number(i < right), teacher: 1, cluster }));
+    const leak = { test: 'a', seen: 'b', kind: 'n-grams' };
+    const facts = { speed: { busySeconds: 4, requestsPerSecond: 12.5, concurrency: 16 }, contamination: { nearDuplicates: 1, passages: 0, items: [leak] }, notes: ['same'] }; // biome-ignore format: one fact
+    return { items, evaluation: { manifest: { facts } } } as unknown as FoldRun;
+  };
+  const facts = pooledFacts([fold(9, 'x'), fold(7, 'y')], []);
+  expect(facts).toMatchObject({
+    quality: { n: 20, student: 0.8, teacher: 1 },
+    speed: { busySeconds: 8, requestsPerSecond: 2.5, concurrency: 16 },
+    contamination: { nearDuplicates: 2, passages: 0 },
+    notes: ['same'],
+  });
+  // two cases are two units, not twenty
+  expect(facts.quality.lower95).toBeLessThan(0.5);
 });
