@@ -10,6 +10,7 @@ import { VERSION } from '../src/base/version.ts';
 import { exitCodeOf } from '../src/cli/exit.ts';
 import { withSession } from '../src/cli/session.ts';
 import { DEFAULT_STUDENT, findStudent } from '../src/cli/student.ts';
+import type { Training } from './headline/fold.ts';
 import { type Job, LAW_TASKS, lawJobs, requireData, serviceJob } from './headline/jobs.ts';
 import { type Measured, measure } from './headline/measure.ts';
 import { headlineTable, mergeResults } from './headline/table.ts';
@@ -18,11 +19,16 @@ const HELP = `npm run headline -- [options]
   --data DIR           folder with lawbench/, clinc150/ and waimai/ (CUPEL_HEADLINE_DATA, ../shared/data)
   --accept-terms       take Gemma 3 270M, whose terms (https://ai.google.dev/gemma/terms) you accept; also CUPEL_ACCEPT_TERMS=gemma
   --prompt-weight W    of prompt tokens in the loss of the legal students (0)
+  --learning-rate R, --first-layer N, --rank R, --batch-tokens N, --accumulate N   of training, as \`cupel distill\` takes them
   --student NAME       another student: catalog name, GGUF file or Hugging Face folder
-  --budget TIME        of each legal training (150s)
-  --service-budget T   of the one for customer service (5m)
-  --test-items N       most held-out items a data set (200 for law, which is all of them, 300 for service)
-  --only TEXT          only jobs whose name has TEXT, e.g. "law 2-4"
+  --folds N            legal students: 1 learns half of the items and is tested on the other half; from 2 on so many, each tested
+                       on its part and taught with all others, so that every item is tested once (1)
+  --passes N           most passes over the training rows; a shorter schedule is planned where the budget does not hold them
+  --budget TIME        of each legal training, at most (150s)
+  --service-budget T   of the one for customer service, at most (5m)
+  --test-items N       most held-out items a data set (for law all there are, 300 for service)
+  --only TEXT          only jobs whose name has TEXT, e.g. "2-4"
+  --way NAME           only legal students that learn so: gpt-4, from its own answers, or corrected, from the right ones
   --workspace DIR      (.cupel/headline); what is done there is not done again
   --output FILE        (bench/results/headline.json)
 Exit code 2 where the data are absent, 0 whatever the verdicts.`;
@@ -38,8 +44,15 @@ const { values } = parseArgs({
     budget: { type: 'string', default: '150s' },
     'service-budget': { type: 'string', default: '5m' },
     'test-items': { type: 'string' },
+    folds: { type: 'string', default: '1' },
+    passes: { type: 'string' },
+    way: { type: 'string' },
     'learning-rate': { type: 'string' },
     'prompt-weight': { type: 'string' },
+    'first-layer': { type: 'string' },
+    rank: { type: 'string' },
+    'batch-tokens': { type: 'string' },
+    accumulate: { type: 'string' },
     only: { type: 'string', default: '' },
     workspace: { type: 'string', default: '.cupel/headline' },
     output: { type: 'string', default: 'bench/results/headline.json' },
@@ -49,8 +62,28 @@ const { values } = parseArgs({
 
 async function jobs(data: string): Promise<Job[]> {
   const items = (usual: number) => Number(values['test-items'] ?? usual);
-  const law = await Promise.all(LAW_TASKS.map((name) => lawJobs(data, name, items(200))));
-  return [...law.flat(), await serviceJob(data, items(300))].filter(({ name }) => name.includes(values.only));
+  const folds = Number(values.folds);
+  const law = await Promise.all(LAW_TASKS.map((name) => lawJobs(data, name, { folds, testItems: items(400) })));
+  return [...law.flat(), await serviceJob(data, items(300))].filter(
+    ({ name, way }) => name.includes(values.only) && (way === 'gold' || way === (values.way ?? way)),
+  );
+}
+
+/** The options of one item share its question and fill a small batch, so a step takes several. */
+const CHOICE = { batchTokens: 256, accumulate: 4 };
+
+function trainingOf({ way, letters }: Job): Training {
+  const number = (text: string | undefined) => (text === undefined ? undefined : Number(text));
+  return {
+    budget: way === 'gold' ? values['service-budget'] : values.budget,
+    maxEpochs: number(values.passes),
+    learningRate: number(values['learning-rate']),
+    promptWeight: way === 'gold' ? undefined : number(values['prompt-weight']) || undefined,
+    firstLayer: number(values['first-layer']),
+    rank: number(values.rank),
+    batchTokens: number(values['batch-tokens']) ?? (letters && CHOICE.batchTokens),
+    accumulate: number(values.accumulate) ?? (letters && CHOICE.accumulate),
+  };
 }
 
 async function headline(): Promise<void> {
@@ -62,10 +95,7 @@ async function headline(): Promise<void> {
   await withSession({ workspace: values.workspace }, async (session) => {
     const student = await findStudent(session, name);
     for (const job of await jobs(values.data)) {
-      const budget = job.way === 'gold' ? values['service-budget'] : values.budget;
-      const learningRate = values['learning-rate'] ? Number(values['learning-rate']) : undefined;
-      const promptWeight = job.way === 'gold' ? undefined : Number(values['prompt-weight'] ?? 0) || undefined;
-      measured.push(await measure(session, student, job, { budget, learningRate, promptWeight }));
+      measured.push(await measure(session, student, job, trainingOf(job)));
       all = save(measured);
     }
   });

@@ -1,6 +1,6 @@
 // Gate, verify and serve from outside: exit codes, and a model that is refused after one byte of it is changed.
 import { execFile } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -100,6 +100,24 @@ test('the gate signs what it finds: not proven with a broken floor, exit code 3'
   expect(await cupel('verify', proof)).toMatchObject({
     code: 3,
     stdout: expect.stringMatching(/NOT VALID.*not proven/s),
+  });
+});
+
+test('a floors file that guards nothing is refused, with the field that is wrong', async () => {
+  const floors = join(root, 'misspelt.json');
+  writeFileSync(floors, JSON.stringify({ slices: [{ tag: 'intent', value: 'odd', scor: 0.95 }] }));
+  const { code, stderr } = await gate('--floors', floors);
+  expect(code).toBe(2);
+  expect(stderr).toMatch(/misspelt\.json: slices\.0: not a floors file: .*"scor"/);
+});
+
+test('an evaluation without its dataset proves nothing, and says what is missing', async () => {
+  const elsewhere = join(root, 'elsewhere');
+  for (const name of readdirSync(join(workspace, 'artifacts')).filter((name) => name.startsWith('evaluate')))
+    cpSync(join(workspace, 'artifacts', name), join(elsewhere, 'artifacts', name), { recursive: true });
+  expect(await cupel('gate', model, '-q', '-w', elsewhere)).toMatchObject({
+    code: 2,
+    stderr: expect.stringMatching(/the dataset that it was evaluated on is not in this workspace/),
   });
 });
 

@@ -1,24 +1,39 @@
 // The headline's jobs: which data, split how, learned from whom.
+
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { CupelError } from '../../src/base/errors.ts';
 import { readJsonl } from '../../src/base/jsonl.ts';
 import { taskItems } from '../../src/evaluate/tasks/items.ts';
 import { readTask } from '../../src/evaluate/tasks/task.ts';
-import { lawTest, lawTraining, type Row, serviceRow, splitItems, type Way } from './rows.ts';
+import { casesOf } from './cases.ts';
+import { askedOptions, optionRows } from './choice.ts';
+import { foldsOf, lawPrompt, lawTest, lawTraining, type Row, serviceRow, splitItems, type Way } from './rows.ts';
+
+/** One student: what it learns from, what it is asked, and the items that this decides. */
+export interface Fold {
+  train: Row[];
+  test: Row[];
+  /** Multiple choice: a row for each option of the test's items; else the test itself. */
+  asked: Row[];
+  /** Training items, of which `train` has several rows where it is multiple choice. */
+  learned: Row[];
+}
 
 export interface Job {
   name: string;
   way: Way | 'gold';
-  train: Row[];
-  test: Row[];
-  /** Items there are to test on, of which `test` is a sample where it is smaller. */
+  /** Several: every item is tested once, by the student that has not seen it (cross-fitting). */
+  folds: Fold[];
+  /** Items there are to test on, of which the folds' tests are a sample where they are fewer. */
   testable: number;
+  /** Letters of the options, where each option is asked about by itself. */
+  letters?: readonly string[];
 }
 
 export const LAW_TASKS = ['2-4', '2-8', '3-6'] as const;
-/** Half of LawBench's 400 items a task are trained on, half are held out. */
-const LAW_TRAIN_SHARE = 0.5;
+/** Multiple choice; what is beyond so many characters of a question or an option is cut, which saves half of the tokens. */
+const CHOICES: Partial<Record<string, number>> = { '2-8': 120, '3-6': 400 };
 const SERVICE = [
   { task: 'clinc150', language: 'en' },
   { task: 'waimai', language: 'zh' },
@@ -39,18 +54,36 @@ export function requireData(data: string): void {
   });
 }
 
+export interface LawOptions {
+  /** 1: half is learned, half tested. More: so many students, each tested on its part and taught with all others. */
+  folds: number;
+  /** Most items tested in a fold. */
+  testItems: number;
+}
+
 /** One legal task, learned in both ways; both are tested on the same items. */
-export async function lawJobs(data: string, name: string, testItems: number): Promise<Job[]> {
+export async function lawJobs(data: string, name: string, { folds, testItems }: LawOptions): Promise<Job[]> {
   const task = readTask(`lawbench-${name}`);
-  const items = await taskItems(task, join(data, 'lawbench'));
-  const { train, test } = splitItems(items, LAW_TRAIN_SHARE);
-  const held = lawTest(task, test.slice(0, testItems));
+  const read = await taskItems(task, join(data, 'lawbench'));
+  const most = CHOICES[name];
+  const letters = most === undefined ? undefined : task.options!;
+  const each = (rows: Row[]) => (letters ? rows.flatMap((row) => optionRows(row, letters, most!)) : rows);
+  const prompts = read.map(lawPrompt);
+  const cases = casesOf(prompts.map((text) => (letters ? [...askedOptions(text, letters, most!).values()] : [text])));
+  const items = read.map((item, i) => ({ ...item, case: cases[i] }));
+  const parts = foldsOf(items, folds, cases).map(({ train, test }) => {
+    const held = lawTest(task, test.slice(0, testItems));
+    return { train, test: held, asked: each(held), testable: test.length };
+  });
   return (['gpt-4', 'corrected'] as const).map((way) => ({
     name: `law ${name}`,
     way,
-    train: lawTraining(task, train, way),
-    test: held,
-    testable: test.length,
+    folds: parts.map(({ train, test, asked }) => {
+      const learned = lawTraining(task, train, way);
+      return { learned, train: each(learned), test, asked };
+    }),
+    testable: parts.reduce((sum, { testable }) => sum + testable, 0),
+    letters,
   }));
 }
 
@@ -58,14 +91,15 @@ export async function lawJobs(data: string, name: string, testItems: number): Pr
 export async function serviceJob(data: string, testItems: number): Promise<Job> {
   const parts = await Promise.all(SERVICE.map((part) => serviceRows(data, part)));
   const shares = parts.map(({ test }) => splitItems(test, 1).train.slice(0, testItems));
+  const test = shares.flat();
+  const { train } = splitItems(
+    parts.flatMap(({ train }) => train),
+    1,
+  );
   return {
     name: 'service en+zh',
     way: 'gold',
-    train: splitItems(
-      parts.flatMap(({ train }) => train),
-      1,
-    ).train,
-    test: shares.flat(),
+    folds: [{ learned: train, train, test, asked: test }],
     testable: parts.reduce((sum, { test }) => sum + test.length, 0),
   };
 }

@@ -1,20 +1,18 @@
-// One job through the pipeline: import, distill, compress, evaluate; then its ledger at two prices of the teacher.
-import { mkdirSync, writeFileSync } from 'node:fs';
-import { basename, join } from 'node:path';
-import { readJsonl, toJsonl } from '../../src/base/jsonl.ts';
-import { runCompress, servedModel } from '../../src/cli/compress.ts';
-import { runDistill } from '../../src/cli/distill.ts';
-import { runEvaluate } from '../../src/cli/evaluate.ts';
-import { runImport } from '../../src/cli/import.ts';
+// One job: a student for each fold, their quality together, what one of them cost, and what needs no student at all.
+import { basename } from 'node:path';
 import type { Session } from '../../src/cli/session.ts';
 import type { Student } from '../../src/cli/student.ts';
 import type { DistillFacts } from '../../src/distill/distill.ts';
-import { EVALUATE_DEFAULTS, type EvaluateFacts, type ScoredItem } from '../../src/evaluate/evaluate.ts';
+import { EVALUATE_DEFAULTS, type EvaluateFacts } from '../../src/evaluate/evaluate.ts';
 import { qualityOf } from '../../src/evaluate/quality.ts';
-import { evaluatedFacts } from '../../src/report/evaluated.ts';
+import { teacherTokens } from '../../src/evaluate/tokens.ts';
+import { Evaluated } from '../../src/report/evaluated.ts';
 import { makeLedger } from '../../src/report/ledger.ts';
 import { decide } from '../../src/report/verdict.ts';
-import type { Job } from './jobs.ts';
+import { type Baselines, baselines } from './baselines.ts';
+import { type FoldRun, type Item, runFold, type Training } from './fold.ts';
+import type { Fold, Job } from './jobs.ts';
+import { type PooledCascade, pooledCascade, pooledFacts } from './pooled.ts';
 
 /** Whose list prices the student is held against; the first is who answered. */
 export const TEACHERS = ['gpt-4', 'gpt-4o'] as const;
@@ -23,92 +21,112 @@ export interface Measured {
   job: string;
   way: Job['way'];
   student: string;
-  /** Of training. */
+  /** Of one training, at most. */
   budget: string;
+  /** Passes over the training rows, at most. */
+  passes?: number;
+  /** Students, each tested on the items that only it had not seen; earlier results had one. */
+  folds?: number;
   rows: { train: number; test: number; testable: number };
   quality: Pick<EvaluateFacts['quality'], 'teacher' | 'student' | 'ratio' | 'lower95'>;
   /** By task, where there are several. */
   slices: ({ task: string; n: number } & Measured['quality'])[];
+  /** Items a second. */
   requestsPerSecond: number;
+  /** Of one student: the mean of the folds'. */
   training: { seconds: number; usd: number; epochs: number; tokens: number; reason: string };
-  /** Import to GGUF, and USD for it. */
+  /** Import to GGUF, and USD for it; of one student. */
   made: { seconds: number; usd: number };
   /** By teacher price. */
   cost: { teacher: string; asOf: string; share: number; verdict: string; reasons: string[] }[];
   notes: string[];
-  /** Right on the test if it always gave the most frequent answer of the training rows; earlier results have none. */
+  /** Student and teacher together; `share` of the teacher's cost, by teacher price. */
+  cascade?: PooledCascade & { share: number[] };
+  /** Right on the test without a language model. */
+  baselines?: Baselines;
+  /** Right on the test if it always gave the most frequent answer of the training rows; earlier results. */
   blind?: number;
 }
 
-export interface Settings {
-  budget: string;
-  learningRate?: number;
-  promptWeight?: number;
-  batchTokens?: number;
-}
-
-export async function measure(session: Session, student: Student, job: Job, settings: Settings): Promise<Measured> {
-  const folder = join(session.workspace, 'rows');
-  mkdirSync(folder, { recursive: true });
-  const file = (split: string) => join(folder, `${job.name} ${job.way} ${split}.jsonl`.replaceAll(' ', '-'));
-  writeFileSync(file('train'), toJsonl(job.train));
-  writeFileSync(file('test'), toJsonl(job.test));
-  const dataset = await runImport(session, file('train'), { test: file('test') });
-  const distilled = await runDistill(session, student, dataset, settings);
-  const compressed = await runCompress(session, student, distilled, { type: ['q8_0'] });
-  const choices = { scorer: 'label', maxTokens: 0, labelSet: true };
-  const evaluation = await runEvaluate(session, servedModel(compressed, 'q8_0'), dataset, choices);
-  const made = [dataset, distilled, compressed];
-  const facts = evaluation.manifest.facts as EvaluateFacts;
-  const items = await readJsonl<ScoredItem>(join(evaluation.path, 'scores.jsonl'));
-  const ledger = (teacherModel: string) =>
-    makeLedger([...made, evaluation], evaluatedFacts(evaluation), { teacherModel });
-  const { spent } = ledger(TEACHERS[0]);
-  const sum = (pick: (entry: (typeof spent)[number]) => number) =>
-    spent.filter(({ stage }) => stage !== 'evaluate').reduce((total, entry) => total + pick(entry), 0);
-  const training = spent.find(({ stage }) => stage === 'distill')!;
-  const { epochs, tokens, reason } = distilled.manifest.facts as unknown as DistillFacts;
+export async function measure(session: Session, student: Student, job: Job, training: Training): Promise<Measured> {
+  const folds: FoldRun[] = [];
+  for (const number of job.folds.keys()) folds.push(await runFold(session, student, job, number, training));
+  const items = folds.flatMap((fold) => fold.items);
+  const tokens = teacherTokens(
+    job.folds.flatMap(({ test }) => test.map((row) => ({ ...row, line: 0 }))),
+    () => 0,
+  );
+  const facts = pooledFacts(folds, tokens);
+  const evaluated = Evaluated.parse(facts);
+  const mean = (pick: (fold: FoldRun) => number) => folds.reduce((sum, fold) => sum + pick(fold), 0) / folds.length;
+  const ledgerOf = ({ dataset, distilled, compressed, evaluation }: FoldRun, teacherModel: string) =>
+    makeLedger([dataset, distilled, compressed, evaluation], evaluated, { teacherModel });
+  const spent = (fold: FoldRun, stages: readonly string[]) =>
+    ledgerOf(fold, TEACHERS[0]).spent.filter(({ stage }) => stages.includes(stage));
+  const total = (stages: readonly string[], pick: 'seconds' | 'usd') =>
+    mean((fold) => spent(fold, stages).reduce((sum, entry) => sum + entry[pick], 0));
+  const distilled = (fold: FoldRun) => fold.distilled.manifest.facts as unknown as DistillFacts;
+  const making = ['import', 'distill', 'compress'];
+  const cascade = pooledCascade(folds);
+  const ledgers = TEACHERS.map((teacher) => ledgerOf(folds[0], teacher));
   return {
     job: job.name,
     way: job.way,
     student: basename(student.name).replace(/\.gguf$/, ''),
-    budget: settings.budget,
-    rows: { train: job.train.length, test: items.length, testable: job.testable },
+    budget: training.budget,
+    passes: training.maxEpochs,
+    folds: folds.length,
+    rows: { train: job.folds[0].learned.length, test: items.length, testable: job.testable },
     quality: shown(facts.quality),
     slices: bySlice(items),
     requestsPerSecond: facts.speed.requestsPerSecond,
-    training: { seconds: training.seconds, usd: training.usd, epochs, tokens, reason },
-    made: { seconds: sum((entry) => entry.seconds), usd: sum((entry) => entry.usd) },
-    cost: TEACHERS.map((teacher) => {
-      const one = ledger(teacher);
-      const { asOf } = one.teacher.models[0].price;
-      return { teacher, asOf, share: one.share, ...decide(evaluatedFacts(evaluation), one) };
+    training: {
+      seconds: total(['distill'], 'seconds'),
+      usd: total(['distill'], 'usd'),
+      epochs: mean((fold) => distilled(fold).epochs),
+      tokens: mean((fold) => distilled(fold).tokens),
+      reason: [...new Set(folds.map((fold) => distilled(fold).reason))].join('; '),
+    },
+    made: { seconds: total(making, 'seconds'), usd: total(making, 'usd') },
+    cost: ledgers.map((ledger, i) => {
+      const { asOf } = ledger.teacher.models[0].price;
+      return { teacher: TEACHERS[i], asOf, share: ledger.share, ...decide(evaluated, ledger) };
     }),
     notes: facts.notes,
-    blind: blindScore(job),
+    cascade: { ...cascade, share: ledgers.map(({ share }) => share + 1 - cascade.local) },
+    baselines: pooledBaselines(job),
   };
 }
 
-/** What needs no model at all: a student below it has learned nothing. */
-export function blindScore({ train, test }: Pick<Job, 'train' | 'test'>): number {
-  const answer = (row: Job['train'][number]) => row.messages.at(-1)!.content;
-  const counts = new Map<unknown, number>();
-  for (const row of train) counts.set(answer(row), (counts.get(answer(row)) ?? 0) + 1);
-  const [most] = [...counts].reduce((a, b) => (b[1] > a[1] ? b : a));
-  return test.filter((row) => (row.reference ?? answer(row)) === most).length / test.length;
+/** Tasks apart, because a student of several learns each from its own rows. */
+function pooledBaselines(job: Job): Baselines {
+  const sums: Baselines = { frequent: 0, nearest: 0, linear: 0 };
+  let all = 0;
+  for (const fold of job.folds)
+    for (const { train, test } of byTask(fold)) {
+      const found = baselines({ train, test }, job.letters);
+      for (const name of Object.keys(sums) as (keyof Baselines)[]) sums[name] += found[name] * test.length;
+      all += test.length;
+    }
+  return { frequent: sums.frequent / all, nearest: sums.nearest / all, linear: sums.linear / all };
+}
+
+function byTask({ learned, test }: Fold) {
+  return [...new Set(test.map((row) => row.tags!.task))].map((task) => ({
+    train: learned.filter((row) => row.tags!.task === task),
+    test: test.filter((row) => row.tags!.task === task),
+  }));
 }
 
 function shown({ teacher, student, ratio, lower95 }: Measured['quality']): Measured['quality'] {
   return { teacher, student, ratio, lower95 };
 }
 
-function bySlice(items: readonly ScoredItem[]): Measured['slices'] {
-  const tasks = [...new Set(items.map((item) => item.tags!.task))];
+function bySlice(items: readonly Item[]): Measured['slices'] {
+  const tasks = [...new Set(items.map(({ task }) => task))];
   if (tasks.length < 2) return [];
   return tasks.map((task) => {
-    const pairs = items
-      .filter((item) => item.tags!.task === task)
-      .map((item) => ({ student: item.studentScore, teacher: item.teacherScore }));
-    return { task, n: pairs.length, ...shown(qualityOf(pairs, EVALUATE_DEFAULTS)) };
+    const own = items.filter((item) => item.task === task);
+    return { task, n: own.length, ...shown(qualityOf(own, EVALUATE_DEFAULTS)) };
   });
 }

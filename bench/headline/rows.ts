@@ -11,11 +11,27 @@ export type Way = 'gpt-4' | 'corrected';
 
 export type Row = Omit<Example, 'line'>;
 
+/** Items with the same number share a text or passages of it. */
+export type LawItem = TaskItem & { case: number };
+
 /** Deterministic shuffle, then the first `share` to train and the rest to test. */
 export function splitItems<T>(items: readonly T[], share: number, seed = 7): { train: T[]; test: T[] } {
   const shuffled = new Random(seed).shuffle([...items]);
   const cut = Math.round(share * items.length);
   return { train: shuffled.slice(0, cut), test: shuffled.slice(cut) };
+}
+
+/**
+ * Each item is tested in one fold and learned in all others; items of one case stay together. One fold alone is the first of
+ * two: half is learned, half tested.
+ */
+export function foldsOf<T>(items: readonly T[], folds: number, cases: readonly number[]): { train: T[]; test: T[] }[] {
+  const groups = new Map<number, T[]>();
+  for (const [i, item] of items.entries()) groups.set(cases[i], [...(groups.get(cases[i]) ?? []), item]);
+  const parts = Array.from({ length: Math.max(2, folds) }, (): T[] => []);
+  for (const group of splitItems([...groups.values()], 1).train)
+    parts.reduce((least, part) => (part.length < least.length ? part : least)).push(...group);
+  return parts.slice(0, folds).map((test) => ({ train: parts.filter((part) => part !== test).flat(), test }));
 }
 
 /** The option that GPT-4's recorded answer names, by the task's own rules; undefined where it names none, or several. */
@@ -37,11 +53,16 @@ export function lawTraining(task: Task, items: readonly TaskItem[], way: Way): R
 }
 
 /** Rows to test on: GPT-4's answer is the teacher's turn, and `reference` the right one. */
-export function lawTest(task: Task, items: readonly TaskItem[]): Row[] {
-  return items.map((item) => ({
-    ...lawRow(task, item, answeredOption(task, item) ?? item.recorded!),
-    reference: item.target,
-  }));
+export function lawTest(task: Task, items: readonly LawItem[]): Row[] {
+  return items.map((item) => {
+    const row = lawRow(task, item, answeredOption(task, item) ?? item.recorded!);
+    return { ...row, reference: item.target, tags: { ...row.tags, case: String(item.case) } };
+  });
+}
+
+/** What the student reads of an item. */
+export function lawPrompt(item: TaskItem): string {
+  return shortPrompt(item.messages!.map(messageText).join('\n'));
 }
 
 function lawRow(task: Task, item: TaskItem, answer: string): Row {
@@ -49,7 +70,7 @@ function lawRow(task: Task, item: TaskItem, answer: string): Row {
   return {
     id: item.id,
     messages: [
-      { role: 'user', content: shortPrompt(asked) },
+      { role: 'user', content: lawPrompt(item) },
       { role: 'assistant', content: answer },
     ],
     model: 'gpt-4',

@@ -33,12 +33,39 @@ function row({ student, job, way, rows, quality, slices, cost, training, made }:
   return [whole, ...slices.map(({ task, n, ...found }) => ['', `  ${task}`, '', String(n), ...numbers(found)])];
 }
 
-function why({ student, budget, job, way, rows, cost, training, requestsPerSecond, blind }: Measured): string[] {
+function why(measured: Measured): string[] {
+  const { student, budget, passes, job, way, rows, cost, training, requestsPerSecond, folds = 1 } = measured;
   const sample =
     rows.test < rows.testable ? `${rows.test} of ${rows.testable} held-out items` : `all ${rows.test} held-out items`;
+  const most = passes ? `at most ${passes} passes and ${budget}` : `budget ${budget}`;
   return [
-    `${student}, ${job}, ${way}, budget ${budget}: ${rows.train} rows to train, ${sample}; ${training.epochs.toFixed(1)} passes, ended because: ${training.reason}; ${requestsPerSecond.toFixed(1)} answers/s`,
-    ...(blind === undefined ? [] : [`  always the most frequent training answer: right on ${percent(blind)}`]),
+    `${student}, ${job}, ${way}, ${most}: ${rows.train} rows to train, ${sample}; ${training.epochs.toFixed(1)} passes, ended because: ${training.reason}; ${requestsPerSecond.toFixed(1)} answers/s`,
+    ...(folds > 1
+      ? [
+          `  ${folds} students made alike, each tested on the items that it alone had not seen: the figures are of the recipe, not of one file`,
+        ]
+      : []),
+    ...withoutModel(measured),
+    ...together(measured),
     ...cost.flatMap(({ teacher, reasons }) => reasons.map((reason) => `  at ${teacher}'s price: ${reason}`)),
+  ];
+}
+
+function withoutModel({ baselines, blind }: Measured): string[] {
+  if (baselines) {
+    const { frequent, nearest, linear } = baselines;
+    return [
+      `  without a language model: the most frequent answer is right on ${percent(frequent)}, the nearest texts on ${percent(nearest)}, a linear classifier of words on ${percent(linear)}`,
+    ];
+  }
+  return blind === undefined ? [] : [`  always the most frequent training answer: right on ${percent(blind)}`];
+}
+
+function together({ cascade, cost }: Measured): string[] {
+  if (!cascade) return [];
+  if (cascade.local === 0) return [`  with its teacher behind it the student answers nothing: ${cascade.reason}`];
+  const shares = cascade.share.map((share, i) => `${percent(share)} of ${cost[i].teacher}'s cost`);
+  return [
+    `  with its teacher behind it the student answers ${percent(cascade.local)}; together ${percent(cascade.quality)} right, ratio ${cascade.ratio.toFixed(3)}, at least ${cascade.lower95.toFixed(3)}, for ${shares.join(' and ')}`,
   ];
 }

@@ -139,7 +139,8 @@ function readSchema(file: string): Record<string, unknown> {
 }
 
 export function describeEvaluation(artifact: MadeArtifact): string {
-  const { quality, speed, scorer, notes, cascade } = artifact.manifest.facts as EvaluateFacts;
+  const { quality, speed, scorer, notes, cascade, contamination } = artifact.manifest.facts as EvaluateFacts;
+  const leaked = contamination.nearDuplicates + contamination.passages;
   const interval = (bounds: { lower: number; upper: number }) =>
     `${bounds.lower.toFixed(3)} to ${bounds.upper.toFixed(3)}`;
   return [
@@ -151,6 +152,9 @@ export function describeEvaluation(artifact: MadeArtifact): string {
     `ratio ${quality.ratio.toFixed(3)}, with 95% confidence at least ${quality.lower95.toFixed(3)} (${quality.n} items, scorer ${scorer})`,
     `${speed.requestsPerSecond.toFixed(2)} requests/s with ${speed.concurrency} at once`,
     ...(cascade ? [describeCascade(artifact, cascade)] : []),
+    ...(leaked > 0
+      ? [`note: ${leaked} held-out items (nearly) stand in the training rows, so nothing is proven by them`]
+      : []),
     ...notes.map((note) => `note: ${note}`),
     artifact.path,
   ].join('\n');

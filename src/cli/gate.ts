@@ -3,6 +3,7 @@ import { readFileSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import type { Command } from 'commander';
 import { InvalidArgumentError } from 'commander';
+import { ZodError } from 'zod';
 import { type Artifact, listArtifacts } from '../artifacts/store.ts';
 import { writeFileDurably } from '../base/durable.ts';
 import { CupelError } from '../base/errors.ts';
@@ -76,8 +77,9 @@ function readFloors(file: string): Floors {
   try {
     return Floors.parse(JSON.parse(readFileSync(file, 'utf8')));
   } catch (cause) {
-    throw new CupelError(`not a floors file: ${(cause as Error).message}`, {
-      place: { file },
+    const issue = cause instanceof ZodError ? cause.issues[0] : undefined;
+    throw new CupelError(`not a floors file: ${issue?.message ?? (cause as Error).message}`, {
+      place: { file, field: issue?.path.join('.') || undefined },
       remedy: 'write e.g. {"slices": [{"tag": "language", "value": "*", "ratio": 0.9}], "safety": {"refusalsKept": 1}}',
       exitCode: 2,
       cause,

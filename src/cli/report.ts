@@ -10,6 +10,7 @@ import type { LedgerOptions } from '../report/ledger.ts';
 import { parseMachine } from '../report/machine.ts';
 import { parseTeacherPrice } from '../report/prices.ts';
 import { REPORT_VERSION, type ReportFacts, type ReportOptions, report } from '../report/report.ts';
+import { percent } from '../report/verdict.ts';
 import { numberOption } from './numbers.ts';
 import { type CommonOptions, commonOptions, print, type Session, withSession } from './session.ts';
 import { fileOf, type MadeArtifact, stage } from './stages.ts';
@@ -48,14 +49,15 @@ export function reportOptions(command: Command): Command {
 
 /** Prices as the command line gives them. */
 export function ledgerOptions(choices: ReportChoices): LedgerOptions {
+  const currency = choices.currency ? parseCurrency(choices.currency) : undefined;
   return {
     ...(choices.machineHour === undefined ? {} : { machineHour: choices.machineHour }),
     ...(choices.machine ? { machine: parseMachine(choices.machine) } : {}),
     ...(choices.watts === undefined ? {} : { watts: choices.watts }),
     ...(choices.traffic ? { traffic: readTraffic(resolve(choices.traffic)) } : {}),
-    ...(choices.currency ? { priceCurrency: parseCurrency(choices.currency).code } : {}),
+    ...(currency ? { priceCurrency: currency } : {}),
     ...(choices.teacherModel ? { teacherModel: choices.teacherModel } : {}),
-    ...(choices.teacherPrice ? { teacherPrice: parseTeacherPrice(choices.teacherPrice) } : {}),
+    ...(choices.teacherPrice ? { teacherPrice: parseTeacherPrice(choices.teacherPrice, currency) } : {}),
   };
 }
 
@@ -109,6 +111,7 @@ export function describeReport(artifact: MadeArtifact): string {
     ...(source
       ? [`${code} at ${facts.currency.perUsd} to the dollar (${[source, asOf].filter(Boolean).join(', ')})`]
       : []),
+    ...(facts.cascade ? [describeCascadeCost(facts.cascade, money, code)] : []),
     ...(facts.breakEven ? [describeBreakEven(facts.breakEven)] : []),
     ...(facts.energy
       ? [
@@ -133,6 +136,14 @@ function describePlane(plane: ReportFacts['plane'], money: (usd: number) => stri
       money(usdPer1k),
     ]),
   ]);
+}
+
+function describeCascadeCost(
+  { local, usdPer1k, teacherUsdPer1k, share }: NonNullable<ReportFacts['cascade']>,
+  money: (usd: number) => string,
+  code: string,
+): string {
+  return `with its teacher behind it the student answers ${percent(local)}; 1,000 requests cost ${money(usdPer1k)} ${code}, ${money(teacherUsdPer1k)} of it for the teacher: ${percent(share)} of the teacher alone`;
 }
 
 function describeBreakEven({ date, earliest, latest, days, growth }: NonNullable<ReportFacts['breakEven']>): string {

@@ -40,11 +40,16 @@ test('currencies at dated rates, or at a rate of one’s own', () => {
 
 test('price tables in several currencies, and a price of one’s own', () => {
   expect(priceOf('deepseek-chat')).toMatchObject({ input: 0.28, output: 0.42 });
-  const yuan = priceOf('deepseek-chat', 'CNY');
+  const yuan = priceOf('deepseek-chat', parseCurrency('CNY'));
   expect(yuan.input).toBeCloseTo(2 / 7.189, 12);
   expect(yuan).toMatchObject({ asOf: '2025-09-29', note: expect.stringMatching(/2 and 3 CNY, at 7.189/) });
-  expect(priceOf('gpt-4o', 'CNY')).toMatchObject({ input: 2.5 });
+  expect(priceOf('gpt-4o', parseCurrency('CNY'))).toMatchObject({ input: 2.5 });
   expect(parseTeacherPrice('2,3CNY').output).toBeCloseTo(3 / 7.189, 12);
+  // shown at one's own rate, a price in that currency is still the one that is listed
+  const own = parseCurrency('CNY=7');
+  expect(own.perUsd * priceOf('deepseek-chat', own).input).toBeCloseTo(2, 12);
+  expect(priceOf('deepseek-chat', own).note).toMatch(/at 7 to the dollar \(as given\)/);
+  expect(parseTeacherPrice('2,3CNY', own).output).toBeCloseTo(3 / 7, 12);
   expect(parseTeacherPrice('2.5,10,1.25')).toEqual({ input: 2.5, output: 10, cached: 1.25 });
   expect(() => parseTeacherPrice('2,3XYZ')).toThrow(/no rate/);
 });

@@ -1,6 +1,7 @@
 // The cost ledger: what was spent to make the student, and what 1,000 requests cost with it and with its teacher.
 import type { Artifact } from '../artifacts/store.ts';
 import { type BreakEven, breakEven, type Day } from './break-even.ts';
+import type { Currency } from './currency.ts';
 import type { Evaluated } from './evaluated.ts';
 import type { MachineChoice } from './machine.ts';
 import { type MachinePrice, machinePrice, priceOf, type TokenPrice } from './prices.ts';
@@ -20,8 +21,8 @@ export interface LedgerOptions {
   traffic?: readonly Day[];
   /** Who the teacher was, where the rows do not say, or say it wrong. */
   teacherModel?: string;
-  /** Of the vendor's price list, where it has several. */
-  priceCurrency?: string;
+  /** Of the vendor's price list, where it has several, and its rate. */
+  priceCurrency?: Currency;
   /** USD per million tokens; overrides the price table. */
   teacherPrice?: { input: number; output: number; cached?: number };
 }
@@ -68,6 +69,8 @@ export interface Ledger {
   };
   /** student / teacher. */
   share: number;
+  /** The student asked every time and the teacher for what it hands over; null where no cascade was fitted, or all is handed over. */
+  cascade: { local: number; teacherUsdPer1k: number; usdPer1k: number; share: number } | null;
   /** What a machine that runs all month asks for. */
   alwaysOn: {
     usdPerMonth: number;
@@ -128,6 +131,7 @@ export function makeLedger(artifacts: readonly Artifact[], evaluated: Evaluated,
     student: { requestsPerSecond, usdPer1k, usdPer1kCorrect: perCorrect(usdPer1k, evaluated.quality.student) },
     teacher: { ...teacher, usdPer1kCorrect: perCorrect(teacher.usdPer1k, evaluated.quality.teacher) },
     share: usdPer1k / teacher.usdPer1k,
+    cascade: cascadeCost(evaluated, usdPer1k, teacher.usdPer1k),
     alwaysOn: {
       usdPerMonth,
       requestsToBreakEven: Math.ceil(usdPerMonth / (teacher.usdPer1k / 1000)),
@@ -146,6 +150,14 @@ export function makeLedger(artifacts: readonly Artifact[], evaluated: Evaluated,
         })
       : null,
   };
+}
+
+function cascadeCost({ cascade }: Evaluated, student: number, teacher: number): Ledger['cascade'] {
+  const local = cascade?.point.local ?? 0;
+  if (local === 0) return null;
+  const teacherUsdPer1k = (1 - local) * teacher;
+  const usdPer1k = student + teacherUsdPer1k;
+  return { local, teacherUsdPer1k, usdPer1k, share: usdPer1k / teacher };
 }
 
 /** Wrong answers cost as much as right ones: what 1,000 right ones take. */

@@ -1,7 +1,7 @@
 // The quality-cost plane: teacher and every evaluated student of the same test as points with intervals.
 import type { Artifact } from '../artifacts/store.ts';
-import { evaluatedFacts } from './evaluated.ts';
-import { type LedgerOptions, makeLedger } from './ledger.ts';
+import { type Evaluated, evaluatedFacts } from './evaluated.ts';
+import { type Ledger, type LedgerOptions, makeLedger } from './ledger.ts';
 
 export interface PlanePoint {
   name: string;
@@ -21,13 +21,11 @@ export function costsPer1k(evaluation: Artifact, options: LedgerOptions = {}): {
 }
 
 /** The operating point of a student's cascade with its teacher; the student is asked every time, the teacher what is left. */
-function cascadePoint(artifact: Artifact, options: LedgerOptions): PlanePoint[] {
-  const { cascade, student } = evaluatedFacts(artifact);
-  if (!cascade || cascade.point.local === 0) return [];
-  const { quality, local, n } = cascade.point;
-  const cost = costsPer1k(artifact, options);
+function cascadePoint({ cascade, student }: Evaluated, ledger: Ledger): PlanePoint[] {
+  if (!cascade || !ledger.cascade) return [];
+  const { quality, n } = cascade.point;
   const name = `${student.name} with its teacher`;
-  return [{ name, tone: 'a', usdPer1k: cost.student + (1 - local) * cost.teacher, quality, ...wilson(quality, n) }];
+  return [{ name, tone: 'a', usdPer1k: ledger.cascade.usdPer1k, quality, ...wilson(quality, n) }];
 }
 
 /** Two-sided 95% interval of a mean score (Wilson, 1927). */
@@ -45,10 +43,11 @@ export function planePoints(main: Artifact, others: readonly Artifact[], options
   const unique = [...new Map(same.map((artifact) => [artifact.manifest.key, artifact])).values()];
   const points = unique.flatMap((artifact): PlanePoint[] => {
     const evaluated = evaluatedFacts(artifact);
-    const { student } = makeLedger([artifact], evaluated, { ...options, traffic: undefined });
+    const ledger = makeLedger([artifact], evaluated, { ...options, traffic: undefined });
     const { student: value, studentInterval } = evaluated.quality;
-    const alone = { name: evaluated.student.name, usdPer1k: student.usdPer1k, quality: value, ...studentInterval };
-    return [{ ...alone, tone: 'a' }, ...cascadePoint(artifact, options)];
+    const { usdPer1k } = ledger.student;
+    const alone = { name: evaluated.student.name, usdPer1k, quality: value, ...studentInterval };
+    return [{ ...alone, tone: 'a' }, ...cascadePoint(evaluated, ledger)];
   });
   const { teacher } = makeLedger([main], evaluatedFacts(main), { ...options, traffic: undefined });
   const name = [...new Set(teacher.models.map(({ model }) => model))].join(', ') || 'teacher';

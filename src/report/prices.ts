@@ -2,7 +2,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { z } from 'zod';
 import { CupelError } from '../base/errors.ts';
-import { parseCurrency } from './currency.ts';
+import { type Currency, parseCurrency, USD } from './currency.ts';
 
 const Table = z.object({
   vendor: z.string(),
@@ -48,8 +48,10 @@ export const ASSUMED_TEACHER = 'gpt-4o';
 const FOLDER = new URL('../../src/report/prices/', import.meta.url);
 interface Listed {
   pattern: string;
-  currency: string;
-  price: TokenPrice;
+  currency: Currency;
+  /** In that currency. */
+  amounts: Pick<TokenPrice, 'input' | 'cached' | 'output'>;
+  about: Pick<TokenPrice, 'from' | 'source' | 'asOf' | 'note'>;
 }
 let known: Listed[] | undefined;
 
@@ -58,15 +60,10 @@ function table(): Listed[] {
     .filter((name) => name.endsWith('.json') && !['machines.json', 'rates.json'].includes(name))
     .flatMap((name) => {
       const { vendor, source, currency, prices } = Table.parse(readJson(name));
-      const rate = parseCurrency(currency);
-      const usd = (amount: number) => amount / rate.perUsd;
       return prices.flatMap(({ models, input, cached = input, output, asOf, note }) =>
         models.map((pattern): Listed => {
-          const from = `${vendor} ${pattern}`;
-          const listed = `listed as ${input} and ${output} ${currency}, at ${rate.perUsd} to the dollar (${rate.asOf})`;
-          const notes = [note, currency !== 'USD' && listed].filter(Boolean).join('; ') || undefined;
-          const amounts = { input: usd(input), cached: usd(cached), output: usd(output) };
-          return { pattern, currency, price: { ...amounts, from, source, asOf, note: notes, assumed: false } };
+          const about = { from: `${vendor} ${pattern}`, source, asOf, note };
+          return { pattern, currency: parseCurrency(currency), amounts: { input, cached, output }, about };
         }),
       );
     })
@@ -80,21 +77,29 @@ function readJson(name: string): unknown {
 
 /**
  * List price of a model; `vendor/model` and upper case are understood. Where a vendor has prices in several currencies, that of
- * `currency`, else of US dollars. Unknown: the assumed teacher's, and flagged so.
+ * `currency`, at its rate, else of US dollars. Unknown: the assumed teacher's, and flagged so.
  */
-export function priceOf(model: string, currency = 'USD'): TokenPrice {
+export function priceOf(model: string, currency: Currency = USD): TokenPrice {
   const price = findPrice(model, currency);
   if (price) return price;
-  const assumed = findPrice(ASSUMED_TEACHER)!;
+  const assumed = findPrice(ASSUMED_TEACHER, USD)!;
   return { ...assumed, assumed: true, note: `no price is known for "${model}"; that of ${ASSUMED_TEACHER} stands in` };
 }
 
-function findPrice(model: string, currency = 'USD'): TokenPrice | undefined {
+function findPrice(model: string, currency: Currency): TokenPrice | undefined {
   const name = model.trim().toLowerCase().split('/').at(-1)!;
   const found = table().filter(({ pattern }) => matches(pattern, name));
   const listed = found.filter(({ pattern }) => pattern === found[0].pattern);
-  const [best] = [currency, 'USD'].flatMap((code) => listed.filter((entry) => entry.currency === code));
-  return (best ?? listed[0])?.price;
+  const [best] = [currency.code, 'USD'].flatMap((code) => listed.filter((entry) => entry.currency.code === code));
+  const chosen = best ?? listed[0];
+  return chosen && inDollars(chosen, chosen.currency.code === currency.code ? currency : chosen.currency);
+}
+
+function inDollars({ amounts, about }: Listed, { code, perUsd, asOf }: Currency): TokenPrice {
+  const { input, cached, output } = amounts;
+  const listed = code !== 'USD' && `listed as ${input} and ${output} ${code}, at ${perUsd} to the dollar (${asOf || 'as given'})`; // biome-ignore format: one text
+  const note = [about.note, listed].filter(Boolean).join('; ') || undefined;
+  return { input: input / perUsd, cached: cached / perUsd, output: output / perUsd, ...about, note, assumed: false };
 }
 
 /** `*` at the end of a pattern stands for any rest. */
@@ -102,10 +107,17 @@ function matches(pattern: string, name: string): boolean {
   return pattern.endsWith('*') ? name.startsWith(pattern.slice(0, -1)) : name === pattern;
 }
 
-/** `IN,OUT` or `IN,OUT,CACHED`, perhaps with a currency behind (`2,3CNY`): USD per million tokens, as `--teacher-price` takes them. @throws CupelError (exit code 2) */
-export function parseTeacherPrice(text: string): { input: number; output: number; cached?: number } {
+/**
+ * `IN,OUT` or `IN,OUT,CACHED`, perhaps with a currency behind (`2,3CNY`), at the rate of `shown` where it is that one: USD per
+ * million tokens, as `--teacher-price` takes them. @throws CupelError (exit code 2)
+ */
+export function parseTeacherPrice(
+  text: string,
+  shown: Currency = USD,
+): { input: number; output: number; cached?: number } {
   const code = /(?<=\d\s*)[A-Za-z]{3}$/.exec(text.trim())?.[0];
-  const perUsd = code ? parseCurrency(code).perUsd : 1;
+  const currency = code?.toUpperCase() === shown.code ? shown : code && parseCurrency(code);
+  const perUsd = currency ? currency.perUsd : 1;
   const plain = code ? text.trim().slice(0, -3) : text;
   const numbers = plain.split(',').map((part) => (part.trim() === '' ? Number.NaN : Number(part)));
   if (numbers.length < 2 || numbers.length > 3 || numbers.some((value) => !Number.isFinite(value) || value < 0)) {

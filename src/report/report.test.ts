@@ -128,6 +128,20 @@ describe('the ledger', () => {
     expect(other.student.usdPer1k).toBeCloseTo(usual.student.usdPer1k, 12);
   });
 
+  test('what a student costs with its teacher behind it is a line of its own', () => {
+    const point = { local: 0.9, quality: 0.955, n: 400 };
+    const alone = makeLedger(chain(), evaluated(), { machineHour: 0.5 });
+    const { cascade } = makeLedger(chain(), { ...evaluated(), cascade: { point } }, { machineHour: 0.5 });
+    const teacherUsdPer1k = 0.1 * alone.teacher.usdPer1k;
+    expect(alone.cascade).toBeNull();
+    expect(cascade).toMatchObject({ local: 0.9 });
+    expect(cascade!.teacherUsdPer1k).toBeCloseTo(teacherUsdPer1k, 12);
+    expect(cascade!.usdPer1k).toBeCloseTo(alone.student.usdPer1k + teacherUsdPer1k, 12);
+    expect(cascade!.share).toBeCloseTo(alone.share + 0.1, 12);
+    const never = { ...evaluated(), cascade: { point: { ...point, local: 0 } } };
+    expect(makeLedger(chain(), never, {}).cascade).toBeNull();
+  });
+
   test('measured energy wins over stated power, unless a stage was not measured or another machine is asked about', () => {
     const measured = chain().map(({ path, manifest }) => ({ path, manifest: { ...manifest, joules: 36_000 } }));
     const requests = evaluated().student.requests;

@@ -15,7 +15,7 @@ import { type PlanePoint, planePoints } from './plane.ts';
 import { decide, type Verdict } from './verdict.ts';
 
 /** Raise when the same manifests give another report. */
-export const REPORT_VERSION = 2;
+export const REPORT_VERSION = 3;
 
 export interface ReportOptions extends LedgerOptions {
   /** Examples shown side by side. */
@@ -41,6 +41,7 @@ export interface ReportFacts extends Record<string, unknown>, Verdict {
   cost: { studentPer1k: number; teacherPer1k: number; share: number } | null;
   /** USD for 1,000 right answers; null where there are none. */
   perCorrect: { student: number | null; teacher: number | null } | null;
+  cascade: Ledger['cascade'];
   breakEven: BreakEven | null;
   energy: Ledger['energy'];
   plane: PlanePoint[];
@@ -120,6 +121,7 @@ function facts(
       ? { studentPer1k: ledger.student.usdPer1k, teacherPer1k: ledger.teacher.usdPer1k, share: ledger.share }
       : null,
     perCorrect: ledger ? { student: ledger.student.usdPer1kCorrect, teacher: ledger.teacher.usdPer1kCorrect } : null,
+    cascade: ledger?.cascade ?? null,
     breakEven: ledger?.breakEven ?? null,
     energy: ledger?.energy ?? null,
     model: modelFile(artifacts),

@@ -38,6 +38,13 @@ test('too few calibration items: the teacher answers everything, with the number
   expect(reason).toMatch(/40 items; at least \d+/);
 });
 
+test('without any calibration items the file still has numbers, and the teacher answers everything', () => {
+  const { calibration, point, reason } = cascadeOf([], answers(100, 8), OPTIONS);
+  expect(calibration).toEqual({ bias: 0, weights: [0, 0, 0], json: false });
+  expect(point).toMatchObject({ threshold: null, local: 0, ratio: 1 });
+  expect(reason).toMatch(/has 0 items/);
+});
+
 test('a student that is never sure hands over nearly everything', () => {
   const { point } = cascadeOf(answers(300, 5, 1), answers(300, 6, 1), OPTIONS);
   expect(point.local).toBeLessThan(0.08);

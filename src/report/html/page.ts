@@ -86,7 +86,7 @@ ${costChart([
 ])}
 ${prices.map(({ model, price, estimated }) => html`<p class="note">${model}: ${usd(price.input)} for a million input tokens${price.cached !== price.input && ` (${usd(price.cached)} cached)`}, ${usd(price.output)} output, by ${price.from}${price.asOf && ` as of ${price.asOf}`} (${price.source}).${price.note && ` Note: ${price.note}.`}${estimated && ' Tokens estimated: the rows have no usage.'}</p>`)}
 <p class="note">Machine: ${machine.from}${machine.asOf && `, as of ${machine.asOf}`}${machine.source && ` (${machine.source})`}.</p>
-${perCorrectLine(ledger)}${breakEvenLine(ledger)}
+${cascadeLine(ledger)}${perCorrectLine(ledger)}${breakEvenLine(ledger)}
 <p>A machine that runs all month costs ${usd(alwaysOn.usdPerMonth)}. That is less than the teacher from ${count(alwaysOn.requestsToBreakEven)} requests a month, and less than 5% of it from ${count(alwaysOn.requestsForLimit)}; it can answer ${count(alwaysOn.capacity)}.</p>
 <table><thead><tr><th>Made once</th><th class="num">time</th><th class="num">money</th></tr></thead><tbody>${spent.map((entry) => html`<tr><td>${entry.stage}</td><td class="num">${formatDuration(entry.seconds)}</td><td class="num">${usd(entry.usd)}</td></tr>`)}<tr><th>together</th><td class="num">${formatDuration(spent.reduce((sum, entry) => sum + entry.seconds, 0))}</td><td class="num">${usd(ledger.spentUsd)}</td></tr></tbody></table>
 ${ledger.requestsToRepay !== null && html`<p class="dim">Paid back after ${count(ledger.requestsToRepay)} requests.</p>`}`;
@@ -94,6 +94,12 @@ ${ledger.requestsToRepay !== null && html`<p class="dim">Paid back after ${count
 
 function planeSection(plane: readonly PlanePoint[]): Markup {
   return html`<h2>Quality over cost</h2><p class="dim">Up and to the left is better. Lines are 95% Wilson intervals of the score; the scale of money is logarithmic.</p>${planeChart(plane)}`;
+}
+
+function cascadeLine({ cascade }: Ledger): Markup | false {
+  if (!cascade) return false;
+  const { local, usdPer1k, teacherUsdPer1k } = cascade;
+  return html`<p>With its teacher behind it the student answers ${share(local)} itself. 1,000 requests then cost ${usd(usdPer1k)}, ${usd(teacherUsdPer1k)} of it for the teacher: ${share(cascade.share)} of the teacher alone.</p>`;
 }
 
 function breakEvenLine({ breakEven }: Ledger): Markup | false {

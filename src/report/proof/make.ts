@@ -19,6 +19,14 @@ export interface ProofRun {
 export function makeProof({ artifacts, model, floors, prices }: ProofRun): Proof {
   const evaluation = artifacts.findLast(({ manifest }) => manifest.stage === 'evaluate');
   const dataset = artifacts.find(({ manifest }) => manifest.key === evaluation?.manifest.inputs.dataset);
+  if (evaluation && !dataset) {
+    throw new CupelError('the dataset that it was evaluated on is not in this workspace', {
+      place: { file: model.path },
+      remedy:
+        'run `cupel gate` in the workspace that holds what `cupel import` made, or import and evaluate in this one',
+      exitCode: 2,
+    });
+  }
   if (!evaluation || !dataset || evaluation.manifest.inputs.model !== `sha256:${model.sha256}`) {
     throw new CupelError('this very file was not evaluated', {
       place: { file: model.path },
