@@ -31,7 +31,8 @@ async function openPGlite(folder: string): Promise<Store> {
     const client = await PGlite.create(folder);
     const db = drizzle({ client });
     await migrate(db, { migrationsFolder: MIGRATIONS });
-    return new Store(db as unknown as Database, () => client.close());
+    const sweep = () => client.exec('vacuum exchanges, feedback');
+    return new Store(db as unknown as Database, () => client.close(), sweep);
   } catch (cause) {
     throw new CupelError(`the embedded database does not open: ${(cause as Error).message}`, {
       place: { file: folder },

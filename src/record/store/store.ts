@@ -31,10 +31,13 @@ export interface Page {
 export class Store {
   #db: Database;
   #close: () => Promise<void>;
+  #sweep: () => Promise<unknown>;
 
-  constructor(db: Database, close: () => Promise<void>) {
+  /** @param sweep makes the space of removed rows free again, where no server does that by itself */
+  constructor(db: Database, close: () => Promise<void>, sweep: () => Promise<unknown> = async () => {}) {
     this.#db = db;
     this.#close = close;
+    this.#sweep = sweep;
   }
 
   /** Adds rows given as JSON texts; rows whose id is there already are left as they are. All or none. */
@@ -71,7 +74,7 @@ export class Store {
   async remove(filter: ExchangeFilter): Promise<number> {
     const conditions = conditionsOf(filter);
     if (conditions.length === 0) throw new Error('refusing to remove everything: no condition was given');
-    return this.#db.transaction(async (tx) => {
+    const removed = await this.#db.transaction(async (tx) => {
       const gone = tx.$with('gone').as(
         tx
           .delete(exchanges)
@@ -85,6 +88,15 @@ export class Store {
       }
       return rows.length;
     });
+    // gone they are in any case
+    if (removed > 0) await this.#sweep().catch(() => {});
+    return removed;
+  }
+
+  /** Removes what is older, feedback without its exchange too. */
+  async expire(until: string): Promise<void> {
+    await this.#db.delete(feedback).where(lt(feedback.at, until));
+    await this.remove({ until });
   }
 
   async counts(): Promise<{ exchanges: number; feedback: number }> {
