@@ -125,6 +125,13 @@ describe('rows', () => {
     expect(all[0]).not.toHaveProperty('content');
   });
 
+  test('what a message has as null, as logs write it, counts as absent', async () => {
+    const nulls = { ...assistant, tool_calls: null, function_call: null, refusal: null, name: null };
+    const { all, facts } = await run(write([withMessages(user, nulls), withMessages(user, assistant)]));
+    expect(facts).toMatchObject({ accepted: 1, duplicates: 1, rejected: 0 });
+    expect(all[0].messages).toEqual([user, assistant]);
+  });
+
   test('turns after the last answer are cut off and counted', async () => {
     const { all, facts } = await run(write([withMessages(user, assistant, { role: 'user', content: 'thanks' })]));
     expect(all[0].messages).toHaveLength(2);

@@ -12,7 +12,7 @@ import { type Row, readRow } from './row.ts';
 import { askedText, clusterRows, dealClusters, PASSAGES, quotas, type SplitName } from './split.ts';
 
 /** Raise when the same input gives other output. */
-export const IMPORT_VERSION = 1;
+export const IMPORT_VERSION = 2;
 
 export interface ImportOptions {
   /** Characters of a whole conversation. A limit in tokens is the business of training. */

@@ -19,7 +19,7 @@ export type RowResult = { row: Row } | { reason: string };
 
 const Traced = z.looseObject({
   id: z.union([z.string().min(1), z.number()]).nullish(),
-  messages: z.array(ChatMessage),
+  messages: z.array(z.preprocess(withoutNulls, ChatMessage)),
   tools: z.array(z.unknown()).nullish(),
   model: z.string().nullish(),
   usage: z.preprocess(openaiUsage, Usage.nullish()).optional(),
@@ -27,6 +27,12 @@ const Traced = z.looseObject({
   tags: z.record(z.string(), z.union([z.string(), z.number(), z.boolean()])).nullish(),
 });
 type Traced = z.infer<typeof Traced>;
+
+/** Logs and `model_dump()` write the fields of a message that it does not have as null, e.g. `"tool_calls": null`. */
+function withoutNulls(message: unknown): unknown {
+  if (message === null || typeof message !== 'object') return message;
+  return Object.fromEntries(Object.entries(message).filter(([name, value]) => value !== null || name === 'content'));
+}
 
 /**
  * Reads a line of OpenAI chat JSONL. Turns after the last assistant turn (the customer's "thanks", a tool result that was

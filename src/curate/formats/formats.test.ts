@@ -73,6 +73,14 @@ test('ShareGPT, with a system prompt, tool calls and a document of one list', as
   expect(call.messages[1].tool_calls).toEqual([
     { type: 'function', function: { name: 'find', arguments: '{"id":7}' } },
   ]);
+  // some write OpenAI's messages under ShareGPT's name
+  const called = {
+    role: 'assistant',
+    content: null,
+    tool_calls: [{ id: 'c', type: 'function', function: { name: 'f', arguments: '{}' } }],
+  };
+  const chat = [asked, called, { role: 'tool', tool_call_id: 'c', content: 'in Berlin' }, answered];
+  expect(await lines({ conversations: chat })).toEqual([{ messages: chat }]);
   expect(await lines({ conversations: [{ from: 'martian', value: 'x' }] })).toEqual([
     'conversations[0]: not a turn of ShareGPT with a known "from"',
   ]);
@@ -191,6 +199,16 @@ test('Langfuse: observations, traces around them, and what is no generation', as
   const counts = { prompt_tokens: 12, completion_tokens: 3 };
   const row = { id: 'obs-1', model: 'gpt-4o', usage: counts, messages };
   expect(await lines(generation, { ...generation, type: 'SPAN' })).toEqual([row, 'not a generation: SPAN']);
+  const exported = {
+    id: 'obs-1',
+    trace_id: 't',
+    type: 'GENERATION',
+    provided_model_name: 'gpt-4o',
+    input: JSON.stringify({ messages: [system, asked] }),
+    output: JSON.stringify(answered),
+    usage_details: JSON.stringify({ input: 12, output: 3, total: 15 }),
+  };
+  expect(await lines(exported)).toEqual([row]);
   const trace = {
     id: 't',
     tags: ['vip'],
@@ -245,6 +263,16 @@ test('Parquet: lists of structs, JSON as text, large integers; more rows than on
   expect(read.length).toBe(5000);
   expect(read[4321]).toEqual({ id: 'p4321', messages, tokens: 4321 });
   await expect(rows(file('PAR1 and then nothing'))).rejects.toThrow(/Parquet file cannot be read/);
+});
+
+// pyarrow: write_table(three rows, compression='zstd')
+const ZSTD =
+  'UEFSMRUEFSoVPEwVBBUAEgAAKLUv/SAVqQAABAAAAHVzZXIJAAAAYXNzaXN0YW50FQAVHhUwLBUMFRAVBhUGHAAAACi1L/0gD3kAAAIAAAADKgIAAAAMBAEDKhUEFUwVXkwVBBUAEgAAKLUv/SAmMQEAEwAAAHdoZXJlIGlzIG15IHBhcmNlbD8LAAAAdHJhY2tfb3JkZXIVABUeFTAsFQwVEBUGFQYcAAAAKLUv/SAPeQAAAgAAAAMqAgAAAAwEAQMqFQQVHhUwTBUGFQASAAAotS/9IA95AAABAAAAYQEAAABiAQAAAGMVABUUFSYsFQYVEBUGFQYcAAAAKLUv/SAKUQAAAgAAAAYBAgMkABUEGXw1ABgGc2NoZW1hFQQANQIYCG1lc3NhZ2VzFQIVBkw8AAAANQQYBGxpc3QVAgA1AhgHZWxlbWVudBUEABUMJQIYBHJvbGUlAEwcAAAAFQwlAhgHY29udGVudCUATBwAAAAVDCUCGAJpZCUATBwAAAAWBhkcGTwmABwVDBk1AAYQGUgIbWVzc2FnZXMEbGlzdAdlbGVtZW50BHJvbGUVDBYMFooBFq4BJmAmCCksFQQVABUCABUAFRAVAgA8Fk4ZJgYGGVYAAAAADAAAACYAHBUMGTUABhAZSAhtZXNzYWdlcwRsaXN0B2VsZW1lbnQHY29udGVudBUMFgwWrAEW0AEmsAImtgEpLBUEFQAVAgAVABUQFQIAPBa0ARkmBgYZVgAAAAAMAAAAJgAcFQwZNQAGEBkYAmlkFQwWBhZ0FpgBJtIDJoYDKSwVBBUAFQIAFQAVEBUCADwWBhkGGSYABgAAABaqAxYGJggWlgQAKCBwYXJxdWV0LWNwcC1hcnJvdyB2ZXJzaW9uIDI2LjAuMRk8HAAAHAAAHAAAAJ4BAABQQVIx';
+
+test('Parquet as pyarrow and polars write it, with zstd', async () => {
+  const path = join(folder, 'zstd.parquet');
+  writeFileSync(path, Buffer.from(ZSTD, 'base64'));
+  expect(await rows(path)).toEqual(['a', 'b', 'c'].map((id) => ({ id, messages: [asked, answered] })));
 });
 
 test('import takes them, rejects by row, and counts what was converted', async () => {

@@ -30,7 +30,7 @@ function generation(row: Json, trace: Json): Json | undefined {
   const marked = Array.isArray(names) ? Object.fromEntries(names.map((name) => [String(name), 'yes'])) : {};
   return present({
     id: row.id,
-    model: row.model ?? row.modelId,
+    model: row.model ?? row.providedModelName ?? row.provided_model_name ?? row.modelId,
     tools,
     usage: usageOf(unpacked(row.usageDetails ?? row.usage_details ?? row.usage)),
     finish_reason: answered.finish_reason,

@@ -23,15 +23,25 @@ export function shareGpt(row: Json): Converted {
   const messages: Json[] = [];
   const system = textOf(row.system);
   if (system) messages.push({ role: 'system', content: system });
-  for (const [i, turn] of turns.entries()) {
-    const message = isObject(turn) ? messageOf(turn) : undefined;
-    if (!message) return { reason: `conversations[${i}]: not a turn of ShareGPT with a known "from"` };
-    messages.push(message);
-  }
+  const chat = turns.length > 0 && turns.every(isMessage);
+  if (chat) messages.push(...(turns as Json[]));
+  else
+    for (const [i, turn] of turns.entries()) {
+      const message = isObject(turn) ? messageOf(turn) : undefined;
+      if (!message) return { reason: `conversations[${i}]: not a turn of ShareGPT with a known "from"` };
+      messages.push(message);
+    }
   const tools = unpacked(row.tools);
   const { id, model } = row;
   return { rows: [present({ id, model, messages, tools: Array.isArray(tools) ? tools : undefined })] };
 }
+
+/** A turn that is an OpenAI message already; it may have calls, or content in parts. */
+function isMessage(turn: unknown): boolean {
+  return isObject(turn) && !('from' in turn) && MESSAGE.has(turn.role);
+}
+
+const MESSAGE = new Set<unknown>(['system', 'developer', 'user', 'assistant', 'tool']);
 
 function messageOf(turn: Json): Json | undefined {
   const role = ROLES[String(turn.from ?? turn.role ?? '').toLowerCase()];

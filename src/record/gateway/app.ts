@@ -1,52 +1,55 @@
 // The public side of the gateway: the OpenAI API as applications call it, and feedback.
-import type { IncomingMessage } from 'node:http';
-import type { HttpBindings } from '@hono/node-server';
-import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response';
-import { type Context, Hono } from 'hono';
+import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
 import { feedbackFrom } from './feedback.ts';
 import { forwardedHeaders, labelsOf } from './headers.ts';
 import { Problem } from './problem.ts';
 import { relay } from './relay.ts';
-import { bodyFor, modelOf, parseJson, readBody, targetOf } from './request.ts';
+import { bodyFor, modelOf, parseJson, pathOf, readBody, targetOf } from './request.ts';
 import type { Arrival, Caller, Service } from './service.ts';
 
-type Env = { Bindings: HttpBindings };
-
-/** `/v1/*` goes upstream; `/v1/feedback` is the gateway's own. */
-export function gatewayApp(service: Service): Hono<Env> {
-  const { metrics, log } = service.parts;
-  const app = new Hono<Env>();
-  app.get('/healthz', (c) => c.json({ status: 'ok' }));
-  app.post('/v1/feedback', (c) => takeFeedback(service, c));
-  app.all('/v1/*', (c) => passOn(service, c));
-  app.notFound((c) => {
-    const problem = new Problem(404, 'unknown_path', `no such path: ${c.req.path}; the API begins with /v1/`);
-    return new Response(problem.body, { status: 404, headers: problem.headers });
-  });
-  app.onError((error) => {
-    const problem = error instanceof Problem ? error : new Problem(500, 'internal_error', 'the gateway failed');
-    if (!(error instanceof Problem)) log.error({ why: error.message }, 'failed');
-    metrics.refused.inc({ code: problem.code });
-    return new Response(problem.body, { status: problem.status, headers: problem.headers });
-  });
-  return app;
+/** `/v1/*` goes upstream; `/v1/feedback` is the gateway's own. Plain Node: a router would be the dearest part of it. */
+export function gatewayListener(service: Service): RequestListener {
+  return (incoming, outgoing) => {
+    // an error inside must not become a second answer
+    outgoing.on('error', () => {});
+    answer(service, incoming, outgoing).catch((error: Error) => refuse(service, outgoing, error));
+  };
 }
 
-async function takeFeedback(service: Service, c: Context<Env>): Promise<Response> {
+async function answer(service: Service, incoming: IncomingMessage, outgoing: ServerResponse): Promise<void> {
+  const { method, url = '' } = incoming;
+  const path = pathOf(url);
+  if (path === '/v1/feedback' && method === 'POST') return takeFeedback(service, incoming, outgoing);
+  if (path.startsWith('/v1/')) return passOn(service, incoming, outgoing);
+  if (path === '/healthz' && (method === 'GET' || method === 'HEAD')) return send(outgoing, 200, { status: 'ok' });
+  throw new Problem(404, 'unknown_path', `no such path: ${path}; the API begins with /v1/`);
+}
+
+function refuse({ parts: { metrics, log } }: Service, outgoing: ServerResponse, error: Error): void {
+  const problem = error instanceof Problem ? error : new Problem(500, 'internal_error', 'the gateway failed');
+  if (!(error instanceof Problem)) log.error({ why: error.message }, 'failed');
+  metrics.refused.inc({ code: problem.code });
+  if (outgoing.headersSent) outgoing.destroy();
+  else outgoing.writeHead(problem.status, problem.headers).end(problem.body);
+}
+
+function send(outgoing: ServerResponse, status: number, body: object): void {
+  outgoing.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body));
+}
+
+async function takeFeedback(service: Service, incoming: IncomingMessage, outgoing: ServerResponse): Promise<void> {
   const { recorder, metrics, maxRequestBytes } = service.parts;
-  const { incoming } = c.env;
   const { key } = service.identify(incoming.headers);
   if (key) service.parts.limits.admit(key);
   const bytes = await readBody(incoming, maxRequestBytes);
   const feedback = feedbackFrom(parseJson(bytes, undefined), key?.id ?? null);
   await recorder.feedback(feedback);
   metrics.feedback.inc();
-  return c.json({ id: feedback.id, object: 'cupel.feedback' }, 201);
+  send(outgoing, 201, { id: feedback.id, object: 'cupel.feedback' });
 }
 
-async function passOn(service: Service, c: Context<Env>): Promise<Response> {
+async function passOn(service: Service, incoming: IncomingMessage, outgoing: ServerResponse): Promise<void> {
   const { metrics, maxRequestBytes } = service.parts;
-  const { incoming, outgoing } = c.env;
   const caller = service.identify(incoming.headers);
   const target = targetOf(incoming.url ?? '');
   const body = await readBody(incoming, maxRequestBytes);
@@ -57,14 +60,11 @@ async function passOn(service: Service, c: Context<Env>): Promise<Response> {
   const span = incoming.method === 'POST' ? begin(service, target.endpoint, incoming) : undefined;
   const arrival = service.arrive(target.endpoint, model, labels, caller, span);
   metrics.inFlight.inc();
-  // an error inside must not become a second answer
-  outgoing.on('error', () => {});
   try {
-    await exchange(service, c, arrival, caller, { ...target, body, json });
+    await exchange(service, incoming, outgoing, arrival, caller, { ...target, body, json });
   } finally {
     metrics.inFlight.dec();
   }
-  return RESPONSE_ALREADY_SENT;
 }
 
 function begin(service: Service, endpoint: string, incoming: IncomingMessage) {
@@ -81,13 +81,13 @@ interface Sent {
 
 async function exchange(
   service: Service,
-  c: Context<Env>,
+  incoming: IncomingMessage,
+  outgoing: ServerResponse,
   arrival: Arrival,
   caller: Caller,
   sent: Sent,
 ): Promise<void> {
   const { recorder, upstreams, policy } = service.parts;
-  const { incoming, outgoing } = c.env;
   const headers = forwardedHeaders(incoming.headers);
   if (arrival.span) headers.traceparent = arrival.span.traceparent;
   // lists of models and the like are no exchanges

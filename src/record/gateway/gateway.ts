@@ -1,10 +1,10 @@
 // Starts the gateway: recorder, keys, the public and the administrator's server; stops them without losing an answer.
 import { randomBytes } from 'node:crypto';
 import { chmodSync, existsSync, readFileSync, rmSync } from 'node:fs';
-import type { Server } from 'node:http';
+import { createServer, type RequestListener, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
-import { createAdaptorServer } from '@hono/node-server';
+import { getRequestListener } from '@hono/node-server';
 import { writeFileDurably } from '../../base/durable.ts';
 import { CupelError } from '../../base/errors.ts';
 import type { Price } from '../price.ts';
@@ -12,7 +12,7 @@ import { DEFAULT_POLICY, type ForwardPolicy } from '../proxy/forward.ts';
 import { Upstream, type UpstreamOptions } from '../proxy/upstream.ts';
 import { Recorder, type RecorderOptions } from '../recorder.ts';
 import { adminApp } from './admin.ts';
-import { gatewayApp } from './app.ts';
+import { gatewayListener } from './app.ts';
 import { KeyRing } from './keys.ts';
 import { Limits } from './limits.ts';
 import type { Log } from './log.ts';
@@ -106,8 +106,9 @@ export async function startGateway(options: GatewayOptions): Promise<Gateway> {
   const servers: Server[] = [];
   try {
     const admin = adminApp({ recorder, metrics, token, keysChanged: refresh });
-    servers.push(await listen(gatewayApp(service).fetch as Fetch, options.host ?? '127.0.0.1', options.port ?? 0));
-    servers.push(await listen(admin.fetch as Fetch, options.adminHost ?? '127.0.0.1', options.adminPort ?? 0));
+    const ofAdmin = getRequestListener(admin.fetch, { overrideGlobalObjects: false });
+    servers.push(await listen(gatewayListener(service), options.host ?? '127.0.0.1', options.port ?? 0));
+    servers.push(await listen(ofAdmin, options.adminHost ?? '127.0.0.1', options.adminPort ?? 0));
   } catch (error) {
     clearInterval(timer);
     for (const server of servers) server.close();
@@ -158,15 +159,11 @@ function knownToken(file: string): string | undefined {
   }
 }
 
-type Fetch = Parameters<typeof createAdaptorServer>[0]['fetch'];
+/** A caller may be slow to send, but not forever; answers are bounded by the limits towards the upstream. */
+const SERVER = { requestTimeout: 120_000, headersTimeout: 30_000, keepAliveTimeout: 75_000, noDelay: true };
 
-async function listen(fetch: Fetch, hostname: string, port: number): Promise<Server> {
-  const server = createAdaptorServer({
-    fetch,
-    overrideGlobalObjects: false,
-    // a caller may be slow to send, but not forever; answers are bounded by the limits towards the upstream
-    serverOptions: { requestTimeout: 120_000, headersTimeout: 30_000, keepAliveTimeout: 75_000, noDelay: true },
-  }) as Server;
+async function listen(listener: RequestListener, hostname: string, port: number): Promise<Server> {
+  const server = createServer(SERVER, listener);
   await new Promise<void>((resolve, reject) => {
     server.once('error', (cause: NodeJS.ErrnoException) =>
       reject(

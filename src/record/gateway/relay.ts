@@ -3,6 +3,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Outcome } from '../exchange.ts';
 import type { UpstreamRequest } from '../proxy/attempt.ts';
 import { ForwardError, type Forwarded, type ForwardPolicy, forward } from '../proxy/forward.ts';
+import { Hangup } from '../proxy/hangup.ts';
 import { DoneDetector } from '../proxy/sse.ts';
 import type { Upstream } from '../proxy/upstream.ts';
 import { Collected } from './collect.ts';
@@ -24,7 +25,7 @@ export interface Ending {
 }
 
 export interface RelayCall {
-  request: Omit<UpstreamRequest, 'signal'>;
+  request: Omit<UpstreamRequest, 'hangup'>;
   upstreams: readonly Upstream[];
   policy: ForwardPolicy;
   outgoing: ServerResponse;
@@ -39,12 +40,11 @@ export interface RelayCall {
 /** Resolves when the answer is with the caller, or the caller is gone. */
 export async function relay(call: RelayCall): Promise<void> {
   const { outgoing } = call;
-  const controller = new AbortController();
-  const hungUp = () => {
-    if (!outgoing.writableFinished) controller.abort(new Error('the caller hung up'));
-  };
-  outgoing.once('close', hungUp);
-  const sent = forward({ ...call.request, signal: controller.signal }, call.upstreams, call.policy);
+  const hangup = new Hangup();
+  outgoing.once('close', () => {
+    if (!outgoing.writableFinished) hangup.happened();
+  });
+  const sent = forward({ ...call.request, hangup }, call.upstreams, call.policy);
   // a failure before the next await has its handler below
   sent.catch(() => {});
   call.meanwhile();
@@ -52,10 +52,10 @@ export async function relay(call: RelayCall): Promise<void> {
   try {
     forwarded = await sent;
   } catch (error) {
-    await unanswered(call, error, controller.signal.aborted);
+    await unanswered(call, error, hangup.gone);
     return;
   }
-  await new Passage(call, forwarded, controller).run();
+  await new Passage(call, forwarded, hangup).run();
 }
 
 /** No upstream answered, or the caller did not wait. */
@@ -85,17 +85,17 @@ class Passage {
   #call: RelayCall;
   #answer: IncomingMessage;
   #forwarded: Forwarded;
-  #controller: AbortController;
+  #hangup: Hangup;
   #collected: Collected;
   #begunAt: number | null = null;
   #finished = false;
   #recorded = false;
 
-  constructor(call: RelayCall, forwarded: Forwarded, controller: AbortController) {
+  constructor(call: RelayCall, forwarded: Forwarded, hangup: Hangup) {
     this.#call = call;
     this.#answer = forwarded.answer;
     this.#forwarded = forwarded;
-    this.#controller = controller;
+    this.#hangup = hangup;
     const { headers } = forwarded.answer;
     this.#collected = new Collected(headers['content-type'], headers['content-encoding']);
   }
@@ -103,8 +103,8 @@ class Passage {
   async run(): Promise<void> {
     const { outgoing } = this.#call;
     // the upstream stops computing when its connection is cut
-    this.#controller.signal.addEventListener('abort', () => this.#answer.destroy(), { once: true });
-    if (this.#controller.signal.aborted) this.#answer.destroy();
+    this.#hangup.on(() => this.#answer.destroy());
+    if (this.#hangup.gone) this.#answer.destroy();
     try {
       const held = this.#collected.streamed ? await this.#stream() : await this.#whole();
       if (!this.#answer.complete) throw new Error('the upstream closed the connection early');
@@ -112,12 +112,12 @@ class Passage {
       this.#head();
       outgoing.end(held);
     } catch {
-      if (this.#finished && outgoing.headersSent && !this.#controller.signal.aborted) {
+      if (this.#finished && outgoing.headersSent && !this.#hangup.gone) {
         // the end mark was there: whatever broke after it is nothing that the caller misses
         outgoing.end();
         return;
       }
-      await this.#finish(this.#controller.signal.aborted ? 'cancelled' : 'broken');
+      await this.#finish(this.#hangup.gone ? 'cancelled' : 'broken');
       // what has begun cannot be taken back: the caller must see that it is cut
       if (outgoing.headersSent) outgoing.destroy();
       else this.#bad();

@@ -3,14 +3,18 @@ import type { IncomingMessage } from 'node:http';
 import type { Upstream } from '../proxy/upstream.ts';
 import { Problem } from './problem.ts';
 
+export function pathOf(url: string): string {
+  const at = url.indexOf('?');
+  return at < 0 ? url : url.slice(0, at);
+}
+
 /** Path below `/v1/` and the query as they were sent. @throws Problem for a path that leaves the base URL */
 export function targetOf(url: string): { endpoint: string; search: string } {
-  const at = url.indexOf('?');
-  const path = at < 0 ? url : url.slice(0, at);
+  const path = pathOf(url);
   const endpoint = path.replace(/^\/v1\//, '');
   const climbs = /(^|\/|%2f)(\.|%2e){1,2}(\/|%2f|$)/i.test(endpoint) || /[\\\0]/.test(endpoint);
   if (climbs) throw new Problem(400, 'invalid_path', 'the path may not contain . or ..');
-  return { endpoint, search: at < 0 ? '' : url.slice(at) };
+  return { endpoint, search: url.slice(path.length) };
 }
 
 /** @throws Problem 413 beyond `limit` bytes; 400 when the caller stops in the middle */

@@ -1,6 +1,7 @@
 // One request to one upstream: connection reuse, the three time limits, cancellation.
 import { Agent as HttpAgent, request as httpRequest, type IncomingMessage, type OutgoingHttpHeaders } from 'node:http';
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
+import type { Hangup } from './hangup.ts';
 import type { Upstream } from './upstream.ts';
 
 export interface TimeLimits {
@@ -23,8 +24,7 @@ export interface UpstreamRequest {
   authorization: string | undefined;
   /** The body for an upstream, which may call the model otherwise. */
   body: (upstream: Upstream) => Buffer;
-  /** Aborted when the caller hangs up. */
-  signal: AbortSignal;
+  hangup: Hangup;
 }
 
 /** The upstream did not answer in time. */
@@ -57,9 +57,7 @@ export function attempt(request: UpstreamRequest, upstream: Upstream, limits: Ti
     });
     const fail = (what: string) => outgoing.destroy(new TimeoutError(`${upstream.name}: ${what}`));
     const stopWaiting = limitWaiting(outgoing, limits, fail);
-    const abort = () => outgoing.destroy(new Error('the caller hung up'));
-    const forget = () => request.signal.removeEventListener('abort', abort);
-    request.signal.addEventListener('abort', abort, { once: true });
+    const forget = request.hangup.on(() => outgoing.destroy(new Error('the caller hung up')));
     outgoing.on('timeout', () => fail(`silent for ${limits.idleMs} ms`));
     outgoing.once('response', (answer) => {
       stopWaiting();
@@ -70,7 +68,7 @@ export function attempt(request: UpstreamRequest, upstream: Upstream, limits: Ti
     outgoing.on('error', (error: NodeJS.ErrnoException) => {
       stopWaiting();
       forget();
-      const stale = outgoing.reusedSocket && error.code === 'ECONNRESET' && !request.signal.aborted;
+      const stale = outgoing.reusedSocket && error.code === 'ECONNRESET' && !request.hangup.gone;
       if (stale) resolve(attempt(request, upstream, limits));
       else reject(error);
     });

@@ -1,6 +1,7 @@
 // Sends a request upstream: retries with jitter and fails over, but only until an answer has begun.
 import type { IncomingMessage } from 'node:http';
 import { attempt, type TimeLimits, TimeoutError, type UpstreamRequest } from './attempt.ts';
+import type { Hangup } from './hangup.ts';
 import type { Upstream } from './upstream.ts';
 
 export interface ForwardPolicy extends TimeLimits {
@@ -46,7 +47,7 @@ const PATIENCE_MS = 5_000;
 /**
  * The first answer that is not a passing failure. When nothing is left to try, the last failing answer as it is: the
  * caller sees the upstream's own status and body.
- * @throws ForwardError when no upstream answered; the abort reason when the caller hung up
+ * @throws ForwardError when no upstream answered; the hangup's reason when the caller is gone
  */
 export async function forward(
   request: UpstreamRequest,
@@ -59,7 +60,7 @@ export async function forward(
     for (let retry = 0; ; retry++) {
       attempts++;
       const outcome = await attempt(request, upstream, policy).catch((error: Error) => error);
-      request.signal.throwIfAborted();
+      request.hangup.throwIfGone();
       if (!isPassing(outcome)) {
         upstream.answered();
         return { answer: outcome, upstream, attempts };
@@ -73,7 +74,7 @@ export async function forward(
       }
       if (!(outcome instanceof Error)) outcome.resume();
       if (giveUp) break;
-      await sleep(pause, request.signal);
+      await sleep(pause, request.hangup);
     }
   }
   throw new ForwardError(new Error('no upstream is configured'), attempts);
@@ -100,16 +101,16 @@ function retryAfterMs(header: string | undefined): number | undefined {
   return Number.isFinite(seconds) ? Math.max(0, seconds * 1000) : undefined;
 }
 
-function sleep(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const abort = () => {
+/** Ends early when the caller goes. @throws the hangup's reason */
+async function sleep(ms: number, hangup: Hangup): Promise<void> {
+  await new Promise<void>((resolve) => {
+    const awake = () => {
       clearTimeout(timer);
-      reject(signal.reason as Error);
-    };
-    const timer = setTimeout(() => {
-      signal.removeEventListener('abort', abort);
+      forget();
       resolve();
-    }, ms);
-    signal.addEventListener('abort', abort, { once: true });
+    };
+    const timer = setTimeout(awake, ms);
+    const forget = hangup.on(awake);
   });
+  hangup.throwIfGone();
 }

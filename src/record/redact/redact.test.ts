@@ -167,6 +167,37 @@ test('log-probabilities do not spell the secret once more', () => {
   expect(redactor.value(clean, {})).toEqual(clean);
 });
 
+test('what spells prompt or answer as ids, or with the likely tokens in no order, is not kept', () => {
+  const likely = {
+    39: { logprob: -0.1, rank: 1, decoded_token: 'ann' },
+    7: { logprob: -3, rank: 2, decoded_token: 'bob' },
+  };
+  const named = [{ token: 'token_id:39', logprob: -0.1, bytes: [97, 110, 110], top_logprobs: [] }];
+  const vllm = {
+    prompt_token_ids: [1, 39],
+    prompt_logprobs: [null, likely],
+    choices: [
+      { message: { content: 'hello there' }, token_ids: [39, 2], logprobs: { content: named } },
+      {
+        text: 'hi',
+        logprobs: { tokens: ['token_id:39'], token_logprobs: [-1], top_logprobs: [{ 'token_id:39': -1 }] },
+      },
+    ],
+    segments: [{ text: 'hello there', tokens: [50364, 2425] }],
+  };
+  expect(redactor.value(vllm, {})).toEqual({
+    prompt_token_ids: null,
+    prompt_logprobs: null,
+    choices: [
+      { message: { content: 'hello there' }, token_ids: null, logprobs: { content: null } },
+      { text: 'hi', logprobs: { tokens: null, token_logprobs: [-1], top_logprobs: null } },
+    ],
+    segments: [{ text: 'hello there', tokens: null }],
+  });
+  const given = { prompt: [1, 2, 3], input: [[4, 5]], stop: [], tokens: ['a', 'b'], content: [] };
+  expect(redactor.value(given, {})).toEqual(given);
+});
+
 describe('custom patterns', () => {
   test('are replaced whole, consistently and once', () => {
     const own = new Redactor({ key, custom: [{ name: 'employee', pattern: 'E-\\d{6}' }] });

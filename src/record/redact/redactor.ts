@@ -8,7 +8,7 @@ import { narrowed } from './narrow.ts';
 import { type PhoneRegion, phones } from './phones.ts';
 import { Pseudonyms } from './pseudonym.ts';
 import { SECRET_NAMES, secrets } from './secrets.ts';
-import { isTokenList, type Replacement, withoutSecrets, withoutSecretsInLists } from './tokens.ts';
+import { isTokenList, type Replacement, spellsAgain, withoutSecrets, withoutSecretsInLists } from './tokens.ts';
 
 /** Kind of secret -> how many were replaced. */
 export type RedactionCounts = Record<string, number>;
@@ -113,6 +113,7 @@ export class Redactor {
     for (const [name, inner] of Object.entries(tokensIn(value) ? this.#lists(value) : value)) {
       const field = TELLING.test(name) ? this.text(name, counts) : name;
       if (typeof inner === 'string' && LITERAL.has(name)) result[field] = inner;
+      else if (spellsAgain(name, inner)) result[field] = null;
       else result[field] = this.#named(name, inner, counts);
     }
     return result as T;

@@ -42,6 +42,23 @@ export function isTokenList(value: unknown): value is Json[] {
   return Array.isArray(value) && value.length > 0 && value.every((item) => typeof item?.token === 'string');
 }
 
+/**
+ * A field that spells prompt or answer once more, as ids or with the likely tokens in an order that JSON does not keep: no
+ * secret can be found in it, so none of it is recorded. vLLM's `token_ids`, `prompt_token_ids`, `prompt_logprobs` and tokens
+ * named `token_id:…`; the ids that transcriptions have as `tokens`.
+ */
+export function spellsAgain(name: string, value: unknown): boolean {
+  if (!Array.isArray(value) || value.length === 0) return false;
+  if (name === 'token_ids' || name === 'prompt_token_ids' || name === 'prompt_logprobs') return true;
+  if (name === 'tokens') return value.every(isId);
+  if (name === 'top_logprobs') return value.every((likely) => likely === null || Object.keys(likely).every(isId));
+  return (name === 'content' || name === 'refusal') && isTokenList(value) && value.every(({ token }) => isId(token));
+}
+
+function isId(token: unknown): boolean {
+  return typeof token === 'number' || (typeof token === 'string' && /^token_id:\d+$/.test(token));
+}
+
 /** New texts of the tokens that a secret reaches into; undefined when there is no secret. */
 function replaced(tokens: readonly string[], find: Find): (string | undefined)[] | undefined {
   const found = find(tokens.join(''));

@@ -23,7 +23,7 @@ export interface DrainOptions {
   /** Opens the store; called again until it succeeds. */
   open: () => Promise<Store>;
   onStatus: (status: DrainStatus) => void;
-  /** Removes what is too old; called every hour. */
+  /** What is older is removed: looked for every hour, or more often where the age itself is short. */
   retainDays?: number;
 }
 
@@ -128,9 +128,11 @@ export class Drain {
 
   async #clean(store: Store): Promise<void> {
     const { retainDays } = this.#options;
-    if (retainDays === undefined || Date.now() - this.#cleanedAt < HOUR_MS) return;
+    if (retainDays === undefined) return;
+    const age = retainDays * 24 * HOUR_MS;
+    if (Date.now() - this.#cleanedAt < Math.min(HOUR_MS, age / 10)) return;
     this.#cleanedAt = Date.now();
-    await store.remove({ until: new Date(Date.now() - retainDays * 24 * HOUR_MS).toISOString() });
+    await store.expire(new Date(Date.now() - age).toISOString());
   }
 
   #connected(): void {

@@ -1,8 +1,9 @@
 // Opens the store: PGlite in the workspace, or the PostgreSQL that a URL names; both through the same migrations.
 import { mkdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
+import type { PGlite } from '@electric-sql/pglite';
 import { CupelError } from '../../base/errors.ts';
-import { type Database, Store } from './store.ts';
+import { type Database, type Erase, Store } from './store.ts';
 
 /** In the package the SQL files stay beside the sources, whether the code runs from `src` or from `dist`. */
 const MIGRATIONS = fileURLToPath(new URL('../../../src/record/migrations', import.meta.url));
@@ -31,7 +32,8 @@ async function openPGlite(folder: string): Promise<Store> {
     const client = await PGlite.create(folder);
     const db = drizzle({ client });
     await migrate(db, { migrationsFolder: MIGRATIONS });
-    return new Store(db as unknown as Database, () => client.close());
+    await client.exec('set wal_recycle = off');
+    return new Store(db as unknown as Database, () => client.close(), eraser(client));
   } catch (cause) {
     throw new CupelError(`the embedded database does not open: ${(cause as Error).message}`, {
       place: { file: folder },
@@ -39,6 +41,17 @@ async function openPGlite(folder: string): Promise<Store> {
       cause,
     });
   }
+}
+
+/** Nothing vacuums the embedded database, and its log would keep what was removed until it is full. */
+function eraser(client: PGlite): Erase {
+  return async (how) => {
+    const vacuum = how === 'at-once' ? 'vacuum full' : 'vacuum';
+    // each on its own: together they would be one transaction
+    for (const statement of [`${vacuum} exchanges, feedback`, 'select pg_switch_wal()', 'checkpoint']) {
+      await client.exec(statement);
+    }
+  };
 }
 
 async function openPostgres(url: string): Promise<Store> {

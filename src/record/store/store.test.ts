@@ -1,5 +1,6 @@
 // One suite for both stores: the embedded PGlite, and a real PostgreSQL where one is installed.
-import { mkdtempSync, rmSync } from 'node:fs';
+import { randomBytes } from 'node:crypto';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
@@ -149,6 +150,18 @@ for (const { name, skip, open } of backends) {
       await expect(store.remove({})).rejects.toThrow(/no condition/);
     });
 
+    test('what is too old goes with all that was said of it, also where its exchange never came', async () => {
+      const old = exchange({ at: `${DAY}1T00:00:00.000Z` });
+      const kept = exchange({ at: `${DAY}5T00:00:00.000Z` });
+      await add(store, old, kept);
+      const stray = said('never', { at: `${DAY}1T00:00:00.000Z`, corrected: 'a text' });
+      const recent = said(kept.id, { at: `${DAY}5T01:00:00.000Z` });
+      await store.addFeedback([stray, said(old.id), recent].map((row) => JSON.stringify(row)));
+      await store.expire(`${DAY}4T00:00:00Z`);
+      expect(await ids(store)).toEqual([kept.id]);
+      expect(await store.counts()).toEqual({ exchanges: 1, feedback: 1 });
+    });
+
     test('keys are kept as hashes, revoked once, and their money is summed by day', async () => {
       const { row, secret } = makeKey({ name: 'app', usdPerDay: 5 });
       await store.addKey(row);
@@ -185,6 +198,36 @@ for (const { name, skip, open } of backends) {
       if (again !== store) await again.close();
     });
   });
+}
+
+test('the embedded store erases what was removed from the disk, its log included, and uses the space again', async () => {
+  const place = join(folder, 'erased');
+  const store = await openStore({ folder: place });
+  const rows = () =>
+    Array.from({ length: 200 }, (_, i) =>
+      exchange({
+        user_id: i % 10 === 0 ? 'ann' : 'bob',
+        response: { text: `${i % 10 === 0 ? 'to-be-erased' : 'to-be-kept'} ${randomBytes(4000).toString('hex')}` },
+      }),
+    );
+  await add(store, ...rows());
+  expect(await store.remove({ user: 'ann' })).toBe(20);
+  expect(filesBelow(place).some((file) => readFileSync(file).includes('to-be-erased'))).toBe(false);
+  expect((await store.page({ filter: {}, limit: 1000 })).length).toBe(180);
+  const sizes: number[] = [];
+  for (let round = 0; round < 4; round++) {
+    await add(store, ...rows());
+    await store.expire('2100-01-01T00:00:00Z');
+    sizes.push(filesBelow(join(place, 'base')).reduce((sum, file) => sum + statSync(file).size, 0));
+  }
+  await store.close();
+  // without that each round adds more than a megabyte
+  expect(sizes[3] - sizes[0]).toBeLessThan(1 << 20);
+});
+
+function filesBelow(path: string): string[] {
+  const names = readdirSync(path, { recursive: true, encoding: 'utf8' });
+  return names.map((name) => join(path, name)).filter((file) => statSync(file).isFile());
 }
 
 describe.skipIf(!binaries)('with PostgreSQL away', () => {

@@ -28,13 +28,21 @@ export interface Page {
   limit: number;
 }
 
+/**
+ * Takes removed rows off the disk, where no server looks after that: `at-once` leaves nothing of them in any file, `with-time`
+ * leaves what the next rows are written over.
+ */
+export type Erase = (how: 'at-once' | 'with-time') => Promise<void>;
+
 export class Store {
   #db: Database;
   #close: () => Promise<void>;
+  #erase: Erase;
 
-  constructor(db: Database, close: () => Promise<void>) {
+  constructor(db: Database, close: () => Promise<void>, erase: Erase = async () => {}) {
     this.#db = db;
     this.#close = close;
+    this.#erase = erase;
   }
 
   /** Adds rows given as JSON texts; rows whose id is there already are left as they are. All or none. */
@@ -69,6 +77,12 @@ export class Store {
 
   /** Removes exchanges and their feedback; at least one condition is required. Returns how many exchanges went. */
   async remove(filter: ExchangeFilter): Promise<number> {
+    const removed = await this.#remove(filter);
+    if (removed > 0) await this.#erased('at-once');
+    return removed;
+  }
+
+  async #remove(filter: ExchangeFilter): Promise<number> {
     const conditions = conditionsOf(filter);
     if (conditions.length === 0) throw new Error('refusing to remove everything: no condition was given');
     return this.#db.transaction(async (tx) => {
@@ -85,6 +99,13 @@ export class Store {
       }
       return rows.length;
     });
+  }
+
+  /** Removes what is older, feedback without its exchange too. */
+  async expire(until: string): Promise<void> {
+    const said = await this.#db.delete(feedback).where(lt(feedback.at, until)).returning({ id: feedback.id });
+    const removed = await this.#remove({ until });
+    if (said.length > 0 || removed > 0) await this.#erased('with-time');
   }
 
   async counts(): Promise<{ exchanges: number; feedback: number }> {
@@ -119,6 +140,11 @@ export class Store {
 
   close(): Promise<void> {
     return this.#close();
+  }
+
+  /** The rows are gone in any case: what fails here is made up for the next time. */
+  async #erased(how: Parameters<Erase>[0]): Promise<void> {
+    await this.#erase(how).catch(() => {});
   }
 
   async #feedbackFor(ids: string[]): Promise<Feedback[]> {

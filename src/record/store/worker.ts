@@ -1,10 +1,9 @@
 // The store's thread: takes the journal over into the database and answers queries, so that the gateway's thread never waits.
-import { readlinkSync } from 'node:fs';
-import { constants, setPriority } from 'node:os';
 import { parentPort, workerData } from 'node:worker_threads';
 import { Drain } from './drain.ts';
 import { openStore, reason } from './open.ts';
 import type { FromWorker, ToWorker, WorkerData } from './protocol.ts';
+import { standBack } from './stand-back.ts';
 import type { Store } from './store.ts';
 
 const { folder, place, retainDays } = workerData as WorkerData;
@@ -24,18 +23,8 @@ port.on('message', (message: ToWorker) => {
 /** Callers wait for the store to open; only from then on it stands back. */
 async function open(): Promise<Store> {
   const store = await openStore(place);
-  yieldToOthers();
+  await standBack();
   return store;
-}
-
-/** On Linux a thread has a priority of its own: taking over into the store never delays an answer. */
-function yieldToOthers(): void {
-  try {
-    const thread = Number(readlinkSync('/proc/thread-self').split('/').at(-1));
-    if (thread !== process.pid) setPriority(thread, constants.priority.PRIORITY_LOW);
-  } catch {
-    // elsewhere the threads are equals
-  }
 }
 
 async function answer(message: ToWorker): Promise<unknown> {
