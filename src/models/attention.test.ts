@@ -9,7 +9,7 @@ import { attendOver } from './attention.ts';
 import { attentionMask } from './mask.ts';
 
 const random = new Random(8);
-const [HEADS, GROUPS, LENGTH, WIDTH] = [4, 2, 256, 8];
+const [HEADS, GROUPS, LENGTH, WIDTH] = [4, 2, 250, 8];
 
 /** Loss and gradients of a random sum over what attention gives, with chunks or as one square. */
 async function run(rows: number, window: number | undefined, chunked: boolean, feeds: Record<string, Tensor>) {

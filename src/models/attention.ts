@@ -14,18 +14,23 @@ export function attendOver(b: Builder, inputs: ModelInputs, window?: number): At
   return causal(b, attentionMask(b, inputs, window));
 }
 
-/** Queries that share a product with the keys before their last one, at least. */
+/** Queries that share a product with the keys up to their last one. */
 const CHUNK = 128;
+/** Of the scores; below it the cutting costs as much. */
+const LEAST_SAVED = 1 / 8;
 
 /** Attention under a mask whose last queries and keys are the same tokens in order: chunks of queries meet no key after them. */
 function causal(b: Builder, mask: Value): Attend {
   const [queries, keys] = [mask.shape[2], mask.shape[3]];
-  if (typeof queries !== 'number' || typeof keys !== 'number' || queries % CHUNK !== 0 || queries === CHUNK)
+  if (typeof queries !== 'number' || typeof keys !== 'number')
     return (q, k, v, scale) => b.attention(q, k, v, mask, scale);
-  const sizes = new Array<number>(queries / CHUNK).fill(CHUNK);
-  const seen = (chunk: number) => keys - queries + (chunk + 1) * CHUNK;
+  const chunks = Math.max(1, Math.round(queries / CHUNK));
+  if ((queries * (1 - 1 / chunks)) / (2 * keys) < LEAST_SAVED)
+    return (q, k, v, scale) => b.attention(q, k, v, mask, scale);
+  const ends = Array.from({ length: chunks }, (_, i) => Math.round(((i + 1) * queries) / chunks));
+  const sizes = ends.map((end, i) => end - (ends[i - 1] ?? 0));
   const before = (x: Value, axis: number, chunk: number) =>
-    seen(chunk) === keys ? x : b.slice(x, axis, 0, seen(chunk));
+    chunk === chunks - 1 ? x : b.slice(x, axis, 0, keys - queries + ends[chunk]);
   const masks = b.split(mask, 2, sizes).map((rows, chunk) => before(rows, 3, chunk));
   return (q, k, v, scale) =>
     b.concat(
