@@ -84,7 +84,7 @@ export function estimate(shape: Shape): Need {
   // made in each step: one way round until the backward pass, the other until its product is done
   const copies = precision === 'int8' ? 2 * moving : 0;
   const logits = 4 * LOGIT_COPIES * ((answers * parts.lanes) / parts.count) * config.vocabularySize;
-  const gradients = parts.count > 1 ? 4 * parts.lanes * lora.size : 0;
+  const gradients = parts.lanes > 1 ? 4 * parts.lanes * lora.size : 0;
   const validating = 8 * (8 * config.hiddenSize * tokens(validation) + 2 * headsOf(config) * scores(validation));
   return {
     memory:
@@ -120,12 +120,13 @@ export interface Fit {
 
 /**
  * The cheapest way in which the run fits into `limit` bytes: smaller parts of a batch first, then the fewest layers computed again.
- * @param lanes parts that may be under way at once
+ * @param lanes parts that may be under way at once; @param batches of a step
  * @throws CupelError when nothing fits, with the settings that would
  */
-export function fitMemory(shape: Shape, limit: number, batchTokens: number, lanes = 1): Fit {
-  const usual = planParts(shape.train, lanes);
-  const finer = partPlans(shape.train, lanes).filter(({ count }) => count >= usual.count);
+export function fitMemory(shape: Shape, limit: number, batchTokens: number, lanes = 1, batches = 1): Fit {
+  const usual = planParts(shape.train, lanes, batches);
+  const one = usual.count < usual.lanes ? [whole(shape.train)] : [];
+  const finer = [...partPlans(shape.train, lanes, batches).filter(({ count }) => count >= usual.count), ...one];
   const again = Array.from({ length: shape.config.layers }, (_, layer) => layer + 1);
   const ways = [
     ...finer.map((parts) => ({ parts, recompute: 0 })),

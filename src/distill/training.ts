@@ -114,7 +114,7 @@ async function prepare(
   const family = familyOf(student.config);
   const config = family.parseConfig(student.config);
   const base: BaseModel = { family, config, weights: student.weights };
-  const { rank, alpha, targets, firstLayer, batchTokens, weighting, promptWeight, seed, threads } = options;
+  const { rank, alpha, targets, firstLayer, batchTokens, weighting, promptWeight, seed, threads, accumulate } = options;
   const weights = family.weightShapes(config);
   const full = options.full ? fullLayout(weights) : null;
   const loraOptions = { rank, alpha, targets, firstLayer };
@@ -145,9 +145,10 @@ async function prepare(
     answers,
     stateBytes: STATE_BYTES[options.optimiser ?? 'adamw'],
   };
-  const { parts, recompute, need } = fitMemory(shape, memoryLimit(options.memory), batchTokens, lanes);
+  const { parts, recompute, need } = fitMemory(shape, memoryLimit(options.memory), batchTokens, lanes, accumulate);
   say(describeNeed(need));
   if (parts.count > 1) say(`a batch is computed in ${parts.count} parts, ${parts.lanes} at once`);
+  else if (parts.lanes > 1) say(`${parts.lanes} batches of a step are computed at once`);
   if (recompute > 0)
     say(`${recompute} of ${config.layers} layers are computed again in the backward pass, to save memory`);
   const runtime = { threads, folder, device, lanes, profile: options.profile ? profilePrefix(job) : undefined };
@@ -167,6 +168,7 @@ async function prepare(
       : await openTrainer(packing, checking, {
           ...adapters,
           parts,
+          accumulate,
           selectTokens: options.selectTokens,
           layers: sampledLayers(options),
         }));
@@ -262,7 +264,7 @@ function loop(
   const stepTokens = Math.min(tokensPerEpoch, prefix + rows * length) * accumulate;
   const flag = new Int32Array(stop);
   return train(
-    accumulated(trainer, accumulate),
+    accumulated(trainer, accumulate / trainer.batchesAStep),
     {
       learningRate: options.learningRate,
       warmupSteps: options.warmupSteps,

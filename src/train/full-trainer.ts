@@ -74,6 +74,7 @@ export async function openFullTrainer(
   const into = tensorsOf(layout, gradient, 'gradient.');
   return {
     keepsFeatures: false,
+    batchesAStep: 1,
     initial: thetaOf(layout, options.base.weights),
     step: async (theta, number) => {
       const { samples, groups } = training;

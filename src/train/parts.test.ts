@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { Random } from '../base/random.ts';
+import { accumulated } from './accumulate.ts';
 import type { StepResult } from './loop.ts';
 import { initialTheta, loraLayout } from './lora.ts';
 import { packBatch, placementOf } from './packing.ts';
@@ -54,9 +55,10 @@ test('the parts of a batch have all its losses, each at the token it had', () =>
 describe.each([
   ['after a shared prefix', draw(6)],
   ['without one', []],
+  ['after a prefix too long to compute twice', draw(150)],
 ])('conversations %s', (_, prompt) => {
   const packing = planPacking(conversations(prompt), 96, 2);
-  const open = (lanes: number, parts?: PartPlan) =>
+  const open = ({ lanes, ...more }: { lanes: number; parts?: PartPlan; accumulate?: number }) =>
     openTrainer(packing, packing, {
       base,
       lora,
@@ -64,11 +66,11 @@ describe.each([
       weighting: 'token',
       seed: 4,
       runtime: { threads: 2, lanes },
-      parts,
+      ...more,
     });
 
   test('a step in parts has the loss and the gradient of the whole, and always the same bits', async () => {
-    const whole = await open(1);
+    const whole = await open({ lanes: 1 });
     const expected: StepResult[] = [];
     for (const number of [0, 1, 7]) {
       const { gradient, ...rest } = await whole.step(theta, number);
@@ -76,8 +78,7 @@ describe.each([
     }
     await whole.close();
     for (const parts of partPlans(packing.layout, 2)) {
-      expect(parts.count).toBeGreaterThan(1);
-      const cut = await open(2, parts);
+      const cut = await open({ lanes: 2, parts });
       for (const [i, number] of [0, 1, 7].entries()) {
         const { loss, gradient, tokens } = await cut.step(theta, number);
         expect(tokens).toBe(expected[i].tokens);
@@ -89,5 +90,21 @@ describe.each([
       }
       await cut.close();
     }
+  });
+
+  test('batches accumulated in a step, side by side, are those accumulated one after the other', async () => {
+    const one = await open({ lanes: 1 });
+    const after = accumulated(one, 3);
+    const beside = await open({ lanes: 2, accumulate: 3 });
+    expect(beside.batchesAStep).toBe(3);
+    for (const number of [0, 1]) {
+      const [expected, given] = [await after.step(theta, number), await beside.step(theta, number)];
+      expect([given.tokens, given.weight]).toEqual([expected.tokens, expected.weight]);
+      expect(given.loss).toBeCloseTo(expected.loss, 5);
+      const far = given.gradient.reduce((most, value, k) => Math.max(most, Math.abs(value - expected.gradient[k])), 0);
+      expect(far).toBeLessThan(1e-5);
+    }
+    await one.close();
+    await beside.close();
   });
 });

@@ -24,19 +24,22 @@ export function whole(layout: PackLayout): PartPlan {
 }
 
 /** The ways to cut a batch, the fewest parts first. Every part computes the shared prefix: where that costs too much there is only the whole. */
-export function partPlans(layout: PackLayout, lanes: number): PartPlan[] {
+export function partPlans(layout: PackLayout, lanes: number, batches = 1): PartPlan[] {
   const plans: PartPlan[] = [];
   for (let count = lanes; lanes > 1 && count <= layout.rows; count += lanes) {
     if (layout.rows % count === 0) plans.push({ count, lanes, layout: { ...layout, rows: layout.rows / count } });
   }
   const { prefix, rows, length } = layout;
   const pays = plans.length > 0 && plans[0].count * prefix + rows * length < GAIN * (prefix + rows * length);
-  return pays ? plans : [whole(layout)];
+  return pays ? plans : [{ ...whole(layout), lanes: Math.min(lanes, batches) }];
 }
 
-/** As many parts as leave each enough tokens. */
-export function planParts(layout: PackLayout, lanes: number): PartPlan {
-  const [first, ...more] = partPlans(layout, lanes);
+/**
+ * As many parts as leave each enough tokens.
+ * @param batches of a step: where one must stay whole, they are parts themselves
+ */
+export function planParts(layout: PackLayout, lanes: number, batches = 1): PartPlan {
+  const [first, ...more] = partPlans(layout, lanes, batches);
   const cheap = ({ layout: { prefix, rows, length } }: PartPlan) => prefix === 0 && rows * length >= LEAST_TOKENS;
   return more.findLast(cheap) ?? first;
 }

@@ -108,6 +108,7 @@ export async function openRiglTrainer(
   return {
     masked,
     keepsFeatures: false,
+    batchesAStep: 1,
     initial,
     step: async (theta, number) => {
       const batch = packBatch(samples, groups, layout, placementAt(number), weighting, promptWeight);

@@ -54,6 +54,8 @@ export interface TrainerOptions {
   readonly seed: number;
   /** With `lanes` so many parts of a batch are computed at once; see `planParts`. */
   readonly runtime: OnnxOptions;
+  /** Batches that make one step, as one so many times as large would; default 1. Models with a balancing loss take one. */
+  readonly accumulate?: number;
   /** How a batch is cut; default what suits the lanes. */
   readonly parts?: PartPlan;
   /** Features of frozen first layers are kept if they take no more than this; default 2 GiB. */
@@ -67,6 +69,8 @@ export interface TrainerOptions {
 export interface Trainer extends Trainee {
   /** The hidden states before the first trained layer are computed once a conversation. */
   readonly keepsFeatures: boolean;
+  /** Batches that a step takes by itself. */
+  readonly batchesAStep: number;
   close(): Promise<void>;
 }
 
@@ -80,6 +84,7 @@ export async function openTrainer(training: Packing, validation: Packing, option
   const selection = selectTokens
     ? new TokenSelection(training.samples, await baseLosses(training, common, quiet), selectTokens)
     : null;
+  const together = base.family.balance ? 1 : (options.accumulate ?? 1);
   const cutting = partsOf(training.layout, options);
   const runner = new PartRunner(cutting.lanes, lora.size);
   const steps = new StepSessions(training, options, selection, cutting);
@@ -89,15 +94,25 @@ export async function openTrainer(training: Packing, validation: Packing, option
   const batches = await validationBatches(validate, validation, weighting);
   return {
     keepsFeatures: (await steps.at(0)).sessions.frozen !== null,
+    batchesAStep: together,
     initial: initialTheta(lora, seed),
     memory: selection?.memory,
     step: async (theta, number) => {
-      const { sessions, window, batchOf } = await steps.at(number);
-      const { tokens, weight, parts, places } = await batchOf(number);
+      const first = number * together;
+      const { sessions, window, batchOf } = await steps.at(first);
+      const drawn: StepInputs[] = [];
+      for (let i = 0; i < together; i++) drawn.push(await batchOf(first + i));
+      const weight = drawn.reduce((total, batch) => total + batch.weight, 0);
+      const parts = drawn.flatMap((batch) => batch.parts.map((part) => weighed(part, batch.weight / weight)));
       const moving = window ? theta.subarray(window.range.start, window.range.end) : theta;
       const common = { theta: vector(theta), ...(window ? { window: vector(moving) } : {}) };
       const { loss, gradient, nll } = await runner.run(sessions.whole, parts, common, moving.length);
-      if (places) selection?.remember(places, nll);
+      let at = 0;
+      for (const { places } of drawn) {
+        if (places) selection?.remember(places, nll.subarray(at, at + places.length));
+        at += places?.length ?? 0;
+      }
+      const tokens = drawn.reduce((total, batch) => total + batch.tokens, 0);
       return { loss, gradient, tokens, weight, range: window?.range };
     },
     validate: (theta) => runValidation(validate.whole, validation, batches, { theta: vector(theta) }),
@@ -109,9 +124,14 @@ export async function openTrainer(training: Packing, validation: Packing, option
 }
 
 /** A balancing loss of experts is of a whole batch; so are the features of frozen layers. */
-function partsOf(layout: PackLayout, { base, lora, runtime, parts }: TrainerOptions): PartPlan {
+function partsOf(layout: PackLayout, { base, lora, runtime, parts, accumulate }: TrainerOptions): PartPlan {
   const divisible = !base.family.balance && !lora.options.firstLayer;
-  return divisible ? (parts ?? planParts(layout, runtime.lanes ?? 1)) : whole(layout);
+  return divisible ? (parts ?? planParts(layout, runtime.lanes ?? 1, accumulate)) : whole(layout);
+}
+
+/** A batch with its share of the loss of several. */
+function weighed(part: Tensors, share: number): Tensors {
+  return share === 1 ? part : { ...part, weights: vector(floats(part.weights).map((weight) => weight * share)) };
 }
 
 interface StepSession {
