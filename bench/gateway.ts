@@ -57,6 +57,25 @@ async function settled(expected: number): Promise<{ exchanges: number; seconds: 
   }
 }
 
+/** Processors that this bench left to others, and that others used, since the last call; NaN where the system does not tell. */
+function usedByOthers(): number {
+  try {
+    const ticks = readFileSync('/proc/stat', 'utf8').split('\n')[0].trim().split(/\s+/).slice(1, 9).map(Number);
+    const [user, nice, system, , , interrupt, soft, stolen] = ticks;
+    const own = [process.pid, upstream.pid, proxy.pid, gateway.pid].reduce<number>(
+      (sum, pid) => sum + processorMs(pid),
+      0,
+    );
+    const now = { others: (user + nice + system + interrupt + soft + stolen) * 10 - own, at: performance.now() };
+    const used = (now.others - counted.others) / (now.at - counted.at);
+    counted = now;
+    return Math.max(0, used);
+  } catch {
+    return Number.NaN;
+  }
+}
+let counted = { others: 0, at: 0 };
+
 /** Milliseconds of processor time of a process with all its threads; NaN where the system does not tell. */
 function processorMs(pid: number | undefined): number {
   try {
@@ -94,11 +113,13 @@ const ROUNDS = 8;
 const ways = { direct: [] as Measured[], bare: [] as Measured[], gateway: [] as Measured[] };
 const processes = { bare: proxy, gateway };
 const before = { bare: processorMs(proxy.pid), gateway: processorMs(gateway.pid) };
+usedByOthers();
 for (let round = 0; round < ROUNDS; round++) {
   ways.direct.push(await load(direct, RATE));
   ways.bare.push(await load(bare, RATE));
   ways.gateway.push(await recorded(RATE));
 }
+const others = usedByOthers();
 const median = (values: number[]) => values.toSorted((a, b) => a - b)[values.length >> 1];
 const busy = (way: 'bare' | 'gateway') =>
   (processorMs(processes[way].pid) - before[way]) / ways[way].reduce((sum, one) => sum + one.answered, 0);
@@ -130,7 +151,7 @@ const rows = (Object.keys(ways) as (keyof typeof ways)[]).map((way) => {
   return [way, ...cells, processor, String(ways[way].reduce((sum, one) => sum + one.failed, 0))];
 });
 console.log(
-  `${formatTable([head, ...rows])}\n(medians of ${ROUNDS} rounds of ${seconds} s; bare: a proxy on Node that records nothing)\n`,
+  `${formatTable([head, ...rows])}\n(medians of ${ROUNDS} rounds of ${seconds} s; bare: a proxy on Node that records nothing; other programs used ${ms(others)} processors)\n`,
 );
 
 const steps: object[] = [];
@@ -170,6 +191,7 @@ const record = {
   cpu: cpus()[0]?.model.trim(),
   cores: cpus().length,
   loadBefore: load1,
+  processorsUsedByOthers: others,
   node: process.version,
   store,
   rate: RATE,
