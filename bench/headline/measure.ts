@@ -90,7 +90,10 @@ export async function measure(session: Session, student: Student, job: Job, trai
     made: { seconds: total(making, 'seconds'), usd: total(making, 'usd') },
     cost: ledgers.map((ledger, i) => {
       const { asOf } = ledger.teacher.models[0].price;
-      return { teacher: TEACHERS[i], asOf, share: ledger.share, ...decide(evaluated, ledger) };
+      const { verdict, reasons } = decide(evaluated, ledger);
+      // a proof is of one file; that of several made alike is of how they were made
+      const named = folds.length > 1 && verdict === 'proven' ? 'recipe proven' : verdict;
+      return { teacher: TEACHERS[i], asOf, share: ledger.share, verdict: named, reasons };
     }),
     notes: facts.notes,
     cascade: { ...cascade, share: ledgers.map(({ share }) => share + 1 - cascade.local) },

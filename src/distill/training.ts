@@ -26,7 +26,7 @@ import { STATE_BYTES } from '../train/optimiser.ts';
 import { type MaskedTheta, openRiglTrainer } from '../train/rigl-trainer.ts';
 import { answerTokens, type Sample } from '../train/sample.ts';
 import type { BaseModel } from '../train/step-graph.ts';
-import { int8Precision, openTrainer, type Packing, planPacking, type Trainer } from '../train/trainer.ts';
+import { int8Precision, openTrainer, type Packing, planChecking, planPacking, type Trainer } from '../train/trainer.ts';
 import type { DistillFacts } from './facts.ts';
 import type { DistillOptions } from './options.ts';
 import { describeNeed, fitMemory, memoryLimit, type Need } from './plan.ts';
@@ -122,7 +122,7 @@ async function prepare(
   const device = await deviceFor(options, say);
   const lanes = lanesOf(options, family, device);
   const packing = planPacking(samples, batchTokens, lanes);
-  const checking = planPacking(validation, (options.memory ? 1 : VALIDATION_BATCHES) * batchTokens);
+  const checking = planChecking(validation, batchTokens, options.memory ? 1 : VALIDATION_BATCHES);
   const tokensPerEpoch = epochTokens(packing, batchTokens);
   if (tooLong.length > 0)
     say(`${tooLong.length} conversations have more than ${options.maxTokens} tokens and are left out`);

@@ -3,6 +3,7 @@ import { Random } from '../base/random.ts';
 import { PADDING_SEGMENT, PREFIX_SEGMENT, packBatch, packLayout, placements, placeOnce } from './packing.ts';
 import { groupByPrefix } from './prefix.ts';
 import type { Sample } from './sample.ts';
+import { type Packing, planChecking, planPacking } from './trainer.ts';
 
 /** Conversations of two jobs with their own long system prompts, and one with none. */
 function mixed(): Sample[] {
@@ -93,6 +94,20 @@ describe('packed batches', () => {
   test('validation sees every sample once', () => {
     const seen = placeOnce(samples, groups, shape).flatMap((placement) => placement.rows.flat());
     expect(seen.sort((a, b) => a - b)).toEqual(samples.map((_, i) => i));
+  });
+
+  test('validation of many small groups computes few positions, and still every sample once', () => {
+    const pairs = Array.from({ length: 40 }, (_, i): Sample => {
+      const question = Array.from({ length: 30 }, (_, k) => 100 + 50 * Math.floor(i / 4) + k);
+      const ids = Int32Array.from([1, 2, ...question, 1000 + i, 1100 + i, 3]);
+      return { ids, answers: [{ start: ids.length - 1, end: ids.length }] };
+    });
+    const computed = ({ samples, groups, layout }: Packing) =>
+      placeOnce(samples, groups, layout).length * (layout.prefix + layout.rows * layout.length);
+    const checking = planChecking(pairs, 64, 4);
+    expect(computed(checking)).toBeLessThan(0.7 * computed(planPacking(pairs, 256)));
+    const seen = placeOnce(pairs, checking.groups, checking.layout).flatMap(({ rows }) => rows.flat());
+    expect(seen.sort((a, b) => a - b)).toEqual(pairs.map((_, i) => i));
   });
 
   test('the stream is a function of the seed, and serves all samples equally', () => {

@@ -7,6 +7,13 @@ export interface PrefixGroup {
   readonly members: readonly number[];
 }
 
+/** All samples in one group, with what they all share. */
+export function oneGroupOf(samples: readonly Sample[]): PrefixGroup[] {
+  const members = samples.map((_, index) => index);
+  const sorted = members.toSorted((a, b) => compareIds(samples[a].ids, samples[b].ids));
+  return [{ prefix: samples[sorted[0]].ids.slice(0, sharedLength(samples, sorted)), members }];
+}
+
 interface Grouping {
   readonly groups: PrefixGroup[];
   /** Tokens one epoch computes. */

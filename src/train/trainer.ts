@@ -24,7 +24,7 @@ import {
   placeOnce,
 } from './packing.ts';
 import { cutBatch, type PartPlan, PartRunner, planParts, vector, whole } from './parts.ts';
-import { groupByPrefix, type PrefixGroup } from './prefix.ts';
+import { groupByPrefix, oneGroupOf, type PrefixGroup } from './prefix.ts';
 import type { Sample } from './sample.ts';
 import { type Selected, TokenSelection } from './select.ts';
 import { type BaseModel, feeds, stepGraph, validationGraph } from './step-graph.ts';
@@ -40,6 +40,24 @@ export interface Packing {
 export function planPacking(samples: readonly Sample[], batchTokens: number, lanes = 1): Packing {
   const groups = groupByPrefix(samples, batchTokens);
   return { samples, groups, layout: packLayout(samples, groups, batchTokens, lanes) };
+}
+
+/**
+ * Where every sample is computed once, a group that does not fill a batch wastes the rest of it: of batches of several times
+ * `batchTokens` and of one, with small groups and with a single one, those that compute the fewest positions.
+ */
+export function planChecking(samples: readonly Sample[], batchTokens: number, times: number): Packing {
+  const plans = [...new Set([times, 1])].flatMap((n) => {
+    const found = planPacking(samples, n * batchTokens);
+    const groups = oneGroupOf(samples);
+    return [found, { samples, groups, layout: packLayout(samples, groups, n * batchTokens) }];
+  });
+  return plans.reduce((best, plan) => (positions(plan) < positions(best) ? plan : best));
+}
+
+function positions({ samples, groups, layout }: Packing): number {
+  const { prefix, rows, length } = layout;
+  return placeOnce(samples, groups, layout).length * (prefix + rows * length);
 }
 
 export interface TrainerOptions {
