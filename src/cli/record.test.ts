@@ -92,9 +92,13 @@ describe('upstreams', () => {
       'http://127.0.0.1:8000/v1,key=OTHER,model=m,name=n',
       { url: 'http://127.0.0.1:8000/v1', key: 'x', model: 'm', name: 'n' },
     ],
+    ['http://h/v1,key=OTHER,header=api-key', { url: 'http://h/v1', key: 'x', header: 'api-key' }],
   ])('%s', (spec, expected) => expect(upstreamOf(spec, env)).toMatchObject(expected));
 
-  test.each(['http://h/v1,key=ABSENT', 'http://h/v1,colour=red', 'http://h/v1,model='])('refused: %s', (spec) => {
-    expect(() => upstreamOf(spec, env)).toThrow(CupelError);
-  });
+  test.each(['http://h/v1,key=ABSENT', 'http://h/v1,colour=red', 'http://h/v1,model=', 'http://h/v1,header=a b'])(
+    'refused: %s',
+    (spec) => {
+      expect(() => upstreamOf(spec, env)).toThrow(CupelError);
+    },
+  );
 });

@@ -50,7 +50,7 @@ export function register(program: Command): void {
     .description('pass OpenAI-compatible traffic on to a model and record it, redacted, for training')
     .requiredOption(
       '-u, --upstream <spec...>',
-      'base URL, e.g. https://api.openai.com/v1; further ones take over when it fails. After a comma: key=ENV_NAME, model=NAME, name=NAME',
+      'base URL, e.g. https://api.openai.com/v1; further ones take over when it fails. After a comma: key=ENV_NAME, header=NAME of its header, model=NAME, name=NAME',
     )
     .option('-w, --workspace <dir>', 'folder for everything Cupel makes', '.cupel')
     .option('--host <address>', 'address for applications', '127.0.0.1')
@@ -83,7 +83,7 @@ export function register(program: Command): void {
     .addHelpText(
       'after',
       '\nKeys come from the environment: OPENAI_API_KEY, DEEPSEEK_API_KEY, DASHSCOPE_API_KEY, AZURE_OPENAI_API_KEY by host, or key=ENV_NAME.' +
-        "\nWithout one, the caller's own Authorization is passed on. DATABASE_URL names a PostgreSQL instead of the embedded database;" +
+        "\nWithout one, the caller's own Authorization or api-key is passed on. DATABASE_URL names a PostgreSQL instead of the embedded database;" +
         '\nCUPEL_ADMIN_TOKEN and CUPEL_REDACTION_KEY replace those kept in the workspace; OTEL_EXPORTER_OTLP_ENDPOINT turns traces on.' +
         '\n\nExample:\n  cupel record --upstream https://api.openai.com/v1 --upstream https://api.deepseek.com/v1,model=deepseek-chat' +
         '\n  # then give your application the base URL http://127.0.0.1:8787/v1',
@@ -128,20 +128,20 @@ async function run(choices: RecordChoices): Promise<void> {
 /** Keys that the environment holds for well-known hosts. */
 const KEY_BY_HOST: [RegExp, string][] = [
   [/(^|\.)openai\.com$/, 'OPENAI_API_KEY'],
-  [/\.azure\.com$/, 'AZURE_OPENAI_API_KEY'],
+  [/\.(azure\.(com|us|cn)|azure-api\.(net|us|cn))$/, 'AZURE_OPENAI_API_KEY'],
   [/(^|\.)deepseek\.com$/, 'DEEPSEEK_API_KEY'],
   [/^dashscope.*\.aliyuncs\.com$/, 'DASHSCOPE_API_KEY'],
 ];
 
-/** `URL[,key=ENV_NAME][,model=NAME][,name=NAME]`. @throws CupelError (exit code 2) */
+/** `URL[,key=ENV_NAME][,header=NAME][,model=NAME][,name=NAME]`. @throws CupelError (exit code 2) */
 export function upstreamOf(spec: string, env: NodeJS.ProcessEnv): UpstreamOptions {
   const [url, ...pairs] = spec.split(',');
   const options = new Map(pairs.map((pair) => pair.split(/=(.*)/s, 2) as [string, string]));
   for (const [name, value] of options) {
-    if (['key', 'model', 'name'].includes(name) && value) continue;
+    if (['key', 'header', 'model', 'name'].includes(name) && value) continue;
     throw new CupelError(`not understood: "${name}=${value ?? ''}"`, {
       place: { field: '--upstream' },
-      remedy: 'write URL,key=ENV_NAME,model=NAME,name=NAME',
+      remedy: 'write URL,key=ENV_NAME,header=NAME,model=NAME,name=NAME',
       exitCode: 2,
     });
   }
@@ -155,7 +155,15 @@ export function upstreamOf(spec: string, env: NodeJS.ProcessEnv): UpstreamOption
   }
   const host = URL.canParse(url) ? new URL(url).hostname : '';
   const key = env[named ?? KEY_BY_HOST.find(([pattern]) => pattern.test(host))?.[1] ?? ''];
-  return { url, key, model: options.get('model'), name: options.get('name') };
+  const header = options.get('header');
+  if (header !== undefined && !/^[\w-]+$/.test(header)) {
+    throw new CupelError(`not the name of a header: "${header}"`, {
+      place: { field: '--upstream' },
+      remedy: 'write for example header=api-key',
+      exitCode: 2,
+    });
+  }
+  return { url, key, header, model: options.get('model'), name: options.get('name') };
 }
 
 /** The user's own prices first, then the list prices that the report knows. */

@@ -133,6 +133,8 @@ export class Recorder {
   /** Stops the thread and closes the files. What is not in the store yet is taken over at the next start. */
   async close(): Promise<void> {
     await this.#ask({ call: 'stop' });
+    // an embedded database that died leaves something behind that keeps its thread alive
+    await this.#worker.terminate();
     await this.#journal.close();
     this.#unlock();
   }

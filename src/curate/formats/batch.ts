@@ -1,5 +1,6 @@
 // OpenAI batch files: requests and answers are lines of two files and belong together by `custom_id`.
 import type { Converted, Json } from './convert.ts';
+import { conversationOf, isResponse } from './responses.ts';
 import { answerIn, isObject, messagesIn, present } from './values.ts';
 
 /** Requests and answers whose other half has not come yet. */
@@ -42,6 +43,13 @@ function joined(id: string, request: Json, answer: Json): Converted {
   if (isObject(answer.error)) return { reason: `failed in the batch: ${String(answer.error.message ?? 'unknown')}` };
   if (typeof status === 'number' && status >= 400) return { reason: `failed in the batch: status ${status}` };
   const body = isObject(response.body) ? response.body : {};
+  const model = body.model ?? request.model;
+  if (isResponse(request, body)) {
+    const said = conversationOf(request, body);
+    if ('reason' in said) return said;
+    const { asked, answer: message, ...rest } = said;
+    return { rows: [present({ id, model, ...rest, messages: [...asked, message] })] };
+  }
   const asked = messagesIn(request.messages);
   const answered = answerIn(body);
   if (!asked || !answered) return { reason: 'not a chat completion' };
@@ -51,7 +59,7 @@ function joined(id: string, request: Json, answer: Json): Converted {
     rows: [
       present({
         id,
-        model: body.model ?? request.model,
+        model,
         tools: request.tools,
         usage: body.usage,
         finish_reason,

@@ -186,6 +186,67 @@ test("the gateway's recordings, with tags, scores and corrected answers", async 
   ]);
 });
 
+test('the Responses API, in recordings and batches: instructions, calls, images, and what a chat cannot hold', async () => {
+  const request = {
+    model: 'gpt-4o',
+    instructions: 'classify',
+    input: [
+      {
+        role: 'user',
+        content: [
+          { type: 'input_text', text: 'what is this?' },
+          { type: 'input_image', image_url: 'data:x' },
+        ],
+      },
+      { type: 'function_call', call_id: 'c', name: 'find', arguments: '{}' },
+      { type: 'function_call_output', call_id: 'c', output: 'in Berlin' },
+    ],
+    tools: [{ type: 'function', name: 'find', parameters: {} }],
+  };
+  const text = { type: 'message', role: 'assistant', content: [{ type: 'output_text', text: 'track_order' }] };
+  const call = { type: 'function_call', call_id: 'd', name: 'find', arguments: '{"id":7}' };
+  const response = {
+    object: 'response',
+    model: 'gpt-4o',
+    output: [{ type: 'reasoning', summary: [] }, text, call],
+    usage: { input_tokens: 12, output_tokens: 3, input_tokens_details: { cached_tokens: 4 } },
+  };
+  const find = (id: string, args: string) => ({ id, type: 'function', function: { name: 'find', arguments: args } });
+  const row = {
+    id: 'r',
+    model: 'gpt-4o',
+    tools: [{ type: 'function', function: { name: 'find', parameters: {} } }],
+    usage: { prompt_tokens: 12, completion_tokens: 3, prompt_tokens_details: { cached_tokens: 4 } },
+    finish_reason: 'stop',
+    messages: [
+      system,
+      {
+        role: 'user',
+        content: [
+          { type: 'text', text: 'what is this?' },
+          { type: 'image_url', image_url: { url: 'data:x' } },
+        ],
+      },
+      { role: 'assistant', content: null, tool_calls: [find('c', '{}')] },
+      { role: 'tool', tool_call_id: 'c', content: 'in Berlin' },
+      { role: 'assistant', content: 'track_order', tool_calls: [find('d', '{"id":7}')] },
+    ],
+  };
+  expect(await lines({ id: 'r', model: 'gpt-4o', request, response, outcome: 'complete' })).toEqual([row]);
+  const batch = { custom_id: 'r', method: 'POST', url: '/v1/responses', body: request };
+  expect(await lines(batch, { custom_id: 'r', response: { status_code: 200, body: response } })).toEqual([row]);
+  const recorded = (more: object, output = response.output) => ({
+    request: { model: 'm', input: 'hi', ...more },
+    response: { ...response, output },
+  });
+  const search = { type: 'web_search_call', id: 'w' } as never;
+  expect(await lines(recorded({ previous_response_id: 'x' }), recorded({}, [search]), recorded({}, []))).toEqual([
+    'goes on from an earlier response, which the request does not hold',
+    'not a message or a call: web_search_call',
+    'the response has no message and no call',
+  ]);
+});
+
 test('Langfuse: observations, traces around them, and what is no generation', async () => {
   const generation = {
     id: 'obs-1',

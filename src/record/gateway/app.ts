@@ -4,7 +4,7 @@ import { feedbackFrom } from './feedback.ts';
 import { forwardedHeaders, labelsOf } from './headers.ts';
 import { Problem } from './problem.ts';
 import { relay } from './relay.ts';
-import { bodyFor, modelOf, parseJson, pathOf, readBody, targetOf } from './request.ts';
+import { bodyFor, modelOf, originForm, parseJson, pathOf, readBody, targetOf } from './request.ts';
 import type { Arrival, Caller, Service } from './service.ts';
 
 /** `/v1/*` goes upstream; `/v1/feedback` is the gateway's own. Plain Node: a router would be the dearest part of it. */
@@ -17,10 +17,11 @@ export function gatewayListener(service: Service): RequestListener {
 }
 
 async function answer(service: Service, incoming: IncomingMessage, outgoing: ServerResponse): Promise<void> {
-  const { method, url = '' } = incoming;
+  const { method } = incoming;
+  const url = originForm(incoming.url ?? '');
   const path = pathOf(url);
   if (path === '/v1/feedback' && method === 'POST') return takeFeedback(service, incoming, outgoing);
-  if (path.startsWith('/v1/')) return passOn(service, incoming, outgoing);
+  if (path.startsWith('/v1/')) return passOn(service, url, incoming, outgoing);
   if (path === '/healthz' && (method === 'GET' || method === 'HEAD')) return send(outgoing, 200, { status: 'ok' });
   throw new Problem(404, 'unknown_path', `no such path: ${path}; the API begins with /v1/`);
 }
@@ -48,10 +49,15 @@ async function takeFeedback(service: Service, incoming: IncomingMessage, outgoin
   send(outgoing, 201, { id: feedback.id, object: 'cupel.feedback' });
 }
 
-async function passOn(service: Service, incoming: IncomingMessage, outgoing: ServerResponse): Promise<void> {
+async function passOn(
+  service: Service,
+  url: string,
+  incoming: IncomingMessage,
+  outgoing: ServerResponse,
+): Promise<void> {
   const { metrics, maxRequestBytes } = service.parts;
   const caller = service.identify(incoming.headers);
-  const target = targetOf(incoming.url ?? '');
+  const target = targetOf(url);
   const body = await readBody(incoming, maxRequestBytes);
   const json = parseJson(body, incoming.headers['content-type']);
   const model = modelOf(json);
@@ -101,7 +107,7 @@ async function exchange(
       endpoint: sent.endpoint,
       search: sent.search,
       headers,
-      authorization: caller.authorization,
+      credentials: caller.credentials,
       body: bodyFor(sent.body, sent.json),
     },
     upstreams,

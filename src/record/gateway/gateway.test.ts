@@ -188,11 +188,13 @@ test('a passing failure is tried again', async () => {
 test('the second upstream takes over, with its own name for the model and without the first key', async () => {
   answer = (_asked, response) => json(response, 500, { error: { message: 'down' } });
   second = chat;
-  const response = await ask('over', {}, { authorization: 'Bearer sk-callers-own' });
+  const response = await ask('over', {}, { authorization: 'Bearer sk-callers-own', 'api-key': 'callers-azure-key' });
   expect(response.status).toBe(200);
   const seen = spare.asked.at(-1)!;
   expect(JSON.parse(seen.body).model).toBe('spare-model');
   expect(seen.headers.authorization).toBe('Bearer sk-callers-own');
+  expect(seen.headers['api-key']).toBe('callers-azure-key');
+  expect(upstream.asked.at(-1)!.headers).not.toHaveProperty('api-key');
   expect(await stored(response.headers.get('x-cupel-exchange'))).toMatchObject({ attempts: 3, upstream: 'spare' });
 });
 

@@ -3,6 +3,11 @@ import type { IncomingMessage } from 'node:http';
 import type { Upstream } from '../proxy/upstream.ts';
 import { Problem } from './problem.ts';
 
+/** The target of a request without the scheme and host that a client behind a proxy may put before it. */
+export function originForm(url: string): string {
+  return url.startsWith('/') ? url : url.replace(/^https?:\/\/[^/?]*/i, '');
+}
+
 export function pathOf(url: string): string {
   const at = url.indexOf('?');
   return at < 0 ? url : url.slice(0, at);

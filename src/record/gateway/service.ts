@@ -1,5 +1,5 @@
 // What the gateway's routes share: who may call, what is recorded of a call, what is counted and logged.
-import type { IncomingHttpHeaders } from 'node:http';
+import type { IncomingHttpHeaders, OutgoingHttpHeaders } from 'node:http';
 import { type Exchange, newId } from '../exchange.ts';
 import type { Price } from '../price.ts';
 import type { ForwardPolicy } from '../proxy/forward.ts';
@@ -49,8 +49,8 @@ export interface Arrival {
 /** Who calls: a key of the gateway, or nobody in particular with an upstream key of their own. */
 export interface Caller {
   key: ApiKey | undefined;
-  /** What may go to an upstream that has no key of its own. */
-  authorization: string | undefined;
+  /** `authorization` or Azure's `api-key` of the caller's own, for an upstream without a key. */
+  credentials: OutgoingHttpHeaders;
 }
 
 export class Service {
@@ -76,8 +76,10 @@ export class Service {
     if (!key && (access === 'keys' || (access === 'keys-once-made' && keys.any))) {
       throw new Problem(401, 'missing_api_key', 'an API key of this gateway is needed: Authorization: Bearer cupel-…');
     }
-    const foreign = bearer !== undefined && !isGatewayKey(bearer) ? headers.authorization : undefined;
-    return { key, authorization: foreign };
+    const credentials: OutgoingHttpHeaders = {};
+    if (bearer !== undefined && !isGatewayKey(bearer)) credentials.authorization = headers.authorization;
+    if (typeof azure === 'string' && !isGatewayKey(azure)) credentials['api-key'] = azure;
+    return { key, credentials };
   }
 
   /** Applies the key's limits. @throws Problem 429 or 403 */

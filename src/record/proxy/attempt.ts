@@ -20,8 +20,8 @@ export interface UpstreamRequest {
   /** `?` and the caller's query, or nothing. */
   search: string;
   headers: OutgoingHttpHeaders;
-  /** The caller's `Authorization`, for an upstream without a key of its own. */
-  authorization: string | undefined;
+  /** The caller's own, for an upstream without a key. */
+  credentials: OutgoingHttpHeaders;
   /** The body for an upstream, which may call the model otherwise. */
   body: (upstream: Upstream) => Buffer;
   hangup: Hangup;
@@ -77,7 +77,7 @@ export function attempt(request: UpstreamRequest, upstream: Upstream, limits: Ti
 }
 
 function headersFor(request: UpstreamRequest, upstream: Upstream, body: Buffer): OutgoingHttpHeaders {
-  const headers = { ...request.headers, ...upstream.authorization(request.authorization), host: upstream.url.host };
+  const headers = { ...request.headers, ...upstream.authorization(request.credentials), host: upstream.url.host };
   const bodiless = body.length === 0 && (request.method === 'GET' || request.method === 'HEAD');
   return bodiless ? headers : { ...headers, 'content-length': body.length };
 }

@@ -170,10 +170,12 @@ test('an upstream keeps its query, sends its own key as its vendor wants it, and
   expect(azure.path('chat/completions', '?a=1')).toBe(
     '/openai/deployments/d/chat/completions?api-version=2024-10-21&a=1',
   );
-  expect(azure.authorization('Bearer caller')).toEqual({ 'api-key': 'k' });
+  expect(azure.authorization({ authorization: 'Bearer caller' })).toEqual({ 'api-key': 'k' });
+  const behind = new Upstream({ url: 'http://127.0.0.1:8000/v1', key: 'k', header: 'Api-Key' });
+  expect(behind.authorization({})).toEqual({ 'api-key': 'k' });
   const local = new Upstream({ url: 'http://127.0.0.1:8000/v1/' });
   expect(local.path('models', '')).toBe('/v1/models');
-  expect(local.authorization('Bearer caller')).toEqual({ authorization: 'Bearer caller' });
+  expect(local.authorization({ authorization: 'Bearer caller' })).toEqual({ authorization: 'Bearer caller' });
   for (let i = 0; i < 5; i++) local.failed();
   expect(local.resting).toBe(true);
   local.answered();

@@ -7,11 +7,16 @@ export interface UpstreamOptions {
   name?: string;
   /** Base URL as the OpenAI clients take it, e.g. `https://api.deepseek.com/v1`; a query (Azure's `api-version`) is kept. */
   url: string;
-  /** Secret sent upstream; without it the caller's own `Authorization` is passed on. */
+  /** Secret sent upstream; without it the caller's own is passed on. */
   key?: string;
+  /** Header for the key alone, e.g. `api-key`; without it Azure's hosts get that, all others `Authorization: Bearer …`. */
+  header?: string;
   /** Model name sent instead of the caller's, for a second upstream that calls it otherwise. */
   model?: string;
 }
+
+/** Azure's own hosts, those of its other clouds, and its API Management. */
+const AZURE = /\.(azure\.(com|us|cn)|azure-api\.(net|us|cn))$/;
 
 const REST_AFTER = 5;
 const REST_MS = 10_000;
@@ -23,6 +28,7 @@ export class Upstream {
   readonly model: string | undefined;
   readonly hasKey: boolean;
   #key: string | undefined;
+  #header: string | undefined;
   #failures = 0;
   #restUntil = 0;
 
@@ -32,6 +38,7 @@ export class Upstream {
     this.name = options.name ?? this.url.host;
     this.model = options.model;
     this.#key = options.key || undefined;
+    this.#header = options.header?.toLowerCase() ?? (AZURE.test(this.url.hostname) ? 'api-key' : undefined);
     this.hasKey = this.#key !== undefined;
   }
 
@@ -41,11 +48,10 @@ export class Upstream {
     return `${this.url.pathname.replace(/\/+$/, '')}/${endpoint}${query.length > 0 ? `?${query.join('&')}` : ''}`;
   }
 
-  /** Azure takes its key in `api-key`, everyone else as a bearer token. */
-  authorization(caller: string | undefined): OutgoingHttpHeaders {
-    if (this.#key === undefined) return caller === undefined ? {} : { authorization: caller };
-    const azure = this.url.hostname.endsWith('.azure.com');
-    return azure ? { 'api-key': this.#key } : { authorization: `Bearer ${this.#key}` };
+  /** The upstream's key, or the caller's own credentials. */
+  authorization(caller: OutgoingHttpHeaders): OutgoingHttpHeaders {
+    if (this.#key === undefined) return caller;
+    return this.#header ? { [this.#header]: this.#key } : { authorization: `Bearer ${this.#key}` };
   }
 
   get resting(): boolean {

@@ -31,6 +31,9 @@ const BATCH = { records: 500, bytes: 4 << 20 };
 /** Between batches that are not full: a few large ones cost the database far less than many small ones. */
 const PAUSE_MS = 200;
 const HOUR_MS = 3_600_000;
+/** Failures in a row after which the store is opened anew, and how long the old one may take to close. */
+const REOPEN_AFTER = 3;
+const CLOSING_MS = 5_000;
 
 export class Drain {
   #options: DrainOptions;
@@ -63,13 +66,21 @@ export class Drain {
         if (!more) await this.#pause(PAUSE_MS);
       } catch (error) {
         this.#away(error);
+        if (++this.#failures % REOPEN_AFTER === 0) await this.#letGo();
         // from a quarter of a second to five seconds
-        await this.#pause(Math.min(250 * 2 ** this.#failures++, 5_000));
+        await this.#pause(Math.min(125 * 2 ** this.#failures, 5_000));
       }
     }
     await this.#finish().catch((error: unknown) => this.#away(error));
     this.#reader.close();
     await this.#store?.close();
+  }
+
+  /** The embedded database does not survive a disk too full for its log: it comes back when it is opened anew. */
+  async #letGo(): Promise<void> {
+    const closing = this.#store?.close().catch(() => {});
+    this.#store = undefined;
+    await Promise.race([closing, new Promise((resolve) => setTimeout(resolve, CLOSING_MS).unref())]);
   }
 
   /** What is left, so that a gateway that was stopped leaves nothing to do; what the database does not take now, waits. */

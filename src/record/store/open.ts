@@ -1,5 +1,5 @@
 // Opens the store: PGlite in the workspace, or the PostgreSQL that a URL names; both through the same migrations.
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, statfsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import type { PGlite } from '@electric-sql/pglite';
 import { CupelError } from '../../base/errors.ts';
@@ -33,7 +33,7 @@ async function openPGlite(folder: string): Promise<Store> {
     const db = drizzle({ client });
     await migrate(db, { migrationsFolder: MIGRATIONS });
     await client.exec('set wal_recycle = off');
-    return new Store(db as unknown as Database, () => client.close(), eraser(client));
+    return new Store(db as unknown as Database, () => client.close(), eraser(client, folder));
   } catch (cause) {
     throw new CupelError(`the embedded database does not open: ${(cause as Error).message}`, {
       place: { file: folder },
@@ -43,9 +43,14 @@ async function openPGlite(folder: string): Promise<Store> {
   }
 }
 
+const ROOM = 64 << 20;
+
 /** Nothing vacuums the embedded database, and its log would keep what was removed until it is full. */
-function eraser(client: PGlite): Erase {
+function eraser(client: PGlite, folder: string): Erase {
   return async (how) => {
+    // a disk too full for a new piece of its log would end the database
+    const { bavail, bsize } = statfsSync(folder);
+    if (bavail * bsize < ROOM) return;
     const vacuum = how === 'at-once' ? 'vacuum full' : 'vacuum';
     // each on its own: together they would be one transaction
     for (const statement of [`${vacuum} exchanges, feedback`, 'select pg_switch_wal()', 'checkpoint']) {

@@ -7,7 +7,9 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { type Postgres, postgresBinaries, startPostgres } from '../../../test/postgres.ts';
 import { type Exchange, type Feedback, newId } from '../exchange.ts';
 import { makeKey } from '../gateway/keys.ts';
+import { JournalWriter } from '../journal/writer.ts';
 import { Recorder, StoreAwayError } from '../recorder.ts';
+import { Drain } from './drain.ts';
 import { openStore } from './open.ts';
 import type { Store } from './store.ts';
 import { takeOver } from './takeover.ts';
@@ -229,6 +231,31 @@ function filesBelow(path: string): string[] {
   const names = readdirSync(path, { recursive: true, encoding: 'utf8' });
   return names.map((name) => join(path, name)).filter((file) => statSync(file).isFile());
 }
+
+test('a store that keeps failing is opened anew, and gets what waited', async () => {
+  const place = join(folder, 'anew', 'journal');
+  const journal = new JournalWriter({ folder: place, durability: 'process' });
+  const row = exchange();
+  await journal.append({ kind: 'x', json: JSON.stringify(row) });
+  const taken: string[] = [];
+  let opened = 0;
+  // what a dead embedded database does: it never answers rightly again, not even to be closed
+  const fake = (good: boolean) => ({
+    addExchanges: (rows: string[]) =>
+      good ? Promise.resolve(void taken.push(...rows)) : Promise.reject(new Error('dead')),
+    close: () => (good ? Promise.resolve() : Promise.reject(new Error('dead'))),
+  });
+  const open = async () => fake(++opened > 1) as unknown as Store;
+  const drain = new Drain({ folder: place, open, onStatus: () => {} });
+  const running = drain.run();
+  journal.rotate();
+  await drain.arrival(journal.segment);
+  expect(taken.map((json) => JSON.parse(json).id)).toEqual([row.id]);
+  expect(opened).toBe(2);
+  drain.stop();
+  await running;
+  await journal.close();
+});
 
 describe.skipIf(!binaries)('with PostgreSQL away', () => {
   const prepared = (recorder: Recorder, content: string) => {
