@@ -1,8 +1,7 @@
 // Keeps the store up with the journal: batch after batch, and patient while the database is away.
-import { appendFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { JournalReader } from '../journal/reader.ts';
 import { reason } from './open.ts';
+import { removeSetAside, setAside } from './set-aside.ts';
 import type { Store } from './store.ts';
 import { takeOver } from './takeover.ts';
 
@@ -118,7 +117,7 @@ export class Drain {
     const batch = this.#reader.read(BATCH);
     if (batch.records.length > 0) {
       const rejected = await takeOver(store, batch.records);
-      for (const record of rejected) this.#setAside(record);
+      for (const record of rejected) setAside(this.#options.folder, record);
       this.status.stored += batch.records.length - rejected.length;
       this.status.rejected += rejected.length;
     }
@@ -133,17 +132,15 @@ export class Drain {
     return batch.more || (batch.records.length > 0 && this.#arrivals.length > 0);
   }
 
-  #setAside(record: unknown): void {
-    appendFileSync(join(this.#options.folder, 'rejected.jsonl'), `${JSON.stringify(record)}\n`);
-  }
-
   async #clean(store: Store): Promise<void> {
     const { retainDays } = this.#options;
     if (retainDays === undefined) return;
     const age = retainDays * 24 * HOUR_MS;
     if (Date.now() - this.#cleanedAt < Math.min(HOUR_MS, age / 10)) return;
     this.#cleanedAt = Date.now();
-    await store.expire(new Date(Date.now() - age).toISOString());
+    const until = new Date(Date.now() - age).toISOString();
+    await store.expire(until);
+    removeSetAside(this.#options.folder, { until });
   }
 
   #connected(): void {

@@ -3,8 +3,9 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { Drain } from './drain.ts';
 import { openStore, reason } from './open.ts';
 import type { FromWorker, ToWorker, WorkerData } from './protocol.ts';
+import { removeSetAside } from './set-aside.ts';
 import { standBack } from './stand-back.ts';
-import type { Store } from './store.ts';
+import type { ExchangeFilter, Store } from './store.ts';
 
 const { folder, place, retainDays } = workerData as WorkerData;
 const port = parentPort!;
@@ -41,7 +42,9 @@ async function answer(message: ToWorker): Promise<unknown> {
     default: {
       if (!drain.store) throw new Error(drain.status.problem ?? 'the database is not open yet');
       const method = drain.store[message.call] as (...args: unknown[]) => Promise<unknown>;
-      return method.apply(drain.store, message.args);
+      const result = await method.apply(drain.store, message.args);
+      if (message.call !== 'remove') return result;
+      return (result as number) + removeSetAside(folder, message.args[0] as ExchangeFilter);
     }
   }
 }
