@@ -50,7 +50,9 @@ export class Sampler {
       .filter(([id]) => id >= 0 && id < model.vocabSize);
     this.grammar = options.grammar === undefined ? null : llama.samplerGrammar(model.vocab, options.grammar, 'root');
     if (options.grammar !== undefined && !this.grammar) {
-      throw new CupelError('the grammar does not parse', { place: { field: 'grammar' } });
+      throw new CupelError('the schema cannot be enforced: it refers to itself without anything in between', {
+        place: { field: 'grammar' },
+      });
     }
     this.chain = createChain(llama, model, options);
   }
