@@ -71,18 +71,18 @@ export class Service {
   }
 
   /**
-   * Waits for the turn of this request.
-   * @param places how many answers it will ask of the engine
+   * Waits for the turn of this request; each further answer of it waits for a turn of its own.
    * @throws ApiError 429, 503
    */
-  async begin(c: Context, target: Target, places: number): Promise<Call> {
+  async begin(c: Context, target: Target): Promise<Call> {
     if (this.draining) throw stopping();
     const flight = { target, controller: new AbortController() };
     const signal = AbortSignal.any([flight.controller.signal, c.req.raw.signal]);
     this.flying.add(flight);
     try {
-      const leave = await this.admissionOf(target.model).enter(callerOf(c), places, signal);
-      return this.callOf(flight, signal, leave);
+      const admission = this.admissionOf(target.model);
+      const first = await admission.enter(callerOf(c), signal);
+      return this.callOf(flight, signal, first, () => admission.enter(callerOf(c), signal, true));
     } catch (error) {
       this.land(flight);
       throw error;
@@ -120,17 +120,30 @@ export class Service {
     return created;
   }
 
-  private callOf(flight: Flight, signal: AbortSignal, leave: () => void): Call {
+  private callOf(flight: Flight, signal: AbortSignal, first: () => void, another: () => Promise<() => void>): Call {
     const { target, controller } = flight;
+    let spare: (() => void) | undefined = first;
+    const place = async () => {
+      const leave = spare ?? another();
+      spare = undefined;
+      return leave;
+    };
     return {
-      generate: (request, onDelta) => this.generate(target, request, signal, onDelta),
+      generate: async (request, onDelta) => {
+        const leave = await place();
+        try {
+          return await this.generate(target, request, signal, onDelta);
+        } finally {
+          leave();
+        }
+      },
       finish: async (work) => {
         try {
           return await work();
         } finally {
           // of several answers one may have failed while others go on
           controller.abort();
-          leave();
+          spare?.();
           this.land(flight);
         }
       },

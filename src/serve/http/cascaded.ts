@@ -73,7 +73,7 @@ async function studentAnswer(
   rendering: Rendering,
 ): Promise<StudentAnswer> {
   const seeds = Array.from({ length: cascade.samples }, (_, i) => i + 1);
-  const call = await service.begin(c, target, 1 + seeds.length);
+  const call = await service.begin(c, target);
   const [result, ...others] = await call.finish(() =>
     Promise.all([
       call.generate({ ...request, logprobs: request.logprobs ?? 0 }),

@@ -39,7 +39,7 @@ export async function chatCompletions(c: Context, service: Service): Promise<Res
     const asked = { target, body, request: requests[0] };
     return cascaded(c, service, service.cascade, asked, renderingOf(c, body, requests[0], tools, head));
   }
-  const call = await service.begin(c, target, requests.length);
+  const call = await service.begin(c, target);
   if (body.stream) return stream(call, requests, tools, head, body.stream_options?.include_usage ?? false);
   return call.finish(async () => {
     const results = await Promise.all(requests.map((request) => call.generate(request)));

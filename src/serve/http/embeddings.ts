@@ -23,7 +23,7 @@ const EmbeddingsBody = z.looseObject({
 export async function embeddings(c: Context, service: Service): Promise<Response> {
   const body = await readBody(c, EmbeddingsBody, service.limits.bodyBytes);
   const target = service.models.find(body.model);
-  const call = await service.begin(c, target, 1);
+  const call = await service.begin(c, target);
   return call.finish(async () => {
     const { engine } = target.model;
     const inputs: number[][] = await Promise.all(
