@@ -67,6 +67,7 @@ export async function serve(options: ServeOptions): Promise<RunningServer> {
   const server = createAdaptorServer({ fetch: createApp(service).fetch }) as Server;
   try {
     const first = await loadModelAs(models, options.model, { ...modelOptions, name: options.name });
+    service.student = first.model;
     for (const { path, name } of options.models ?? []) await loadModelAs(models, path, { ...modelOptions, name });
     for (const { path, name, model } of options.adapters ?? []) await loadAdapterAs(models, { path, name, model });
     // longer than the usual idle time of clients and proxies, so that none asks on a connection that is being closed

@@ -55,6 +55,8 @@ export class Service {
   readonly metrics = new Metrics();
   /** With a teacher behind the student. */
   readonly cascade: Cascade | undefined;
+  /** The model that the cascade was fitted to; others and adapters answer alone. */
+  student: ServedModel | undefined;
   draining = false;
   private readonly admissions = new WeakMap<ServedModel, Admission>();
   private readonly flying = new Set<Flight>();
@@ -75,7 +77,7 @@ export class Service {
    * @throws ApiError 429, 503
    */
   async begin(c: Context, target: Target): Promise<Call> {
-    if (this.draining) throw stopping();
+    this.checkOpen();
     const flight = { target, controller: new AbortController() };
     const signal = AbortSignal.any([flight.controller.signal, c.req.raw.signal]);
     this.flying.add(flight);
@@ -87,6 +89,26 @@ export class Service {
       this.land(flight);
       throw error;
     }
+  }
+
+  /** @throws ApiError 503 for what comes while the server stops */
+  checkOpen(): void {
+    if (this.draining) throw stopping();
+  }
+
+  /** Work of a request outside of the engine, which a stopping server waits for. */
+  async during<T>(target: Target, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    const flight = { target, controller: new AbortController() };
+    this.flying.add(flight);
+    try {
+      return await work(flight.controller.signal);
+    } finally {
+      this.land(flight);
+    }
+  }
+
+  cascadeOf({ model, adapter }: Target): Cascade | undefined {
+    return model === this.student && adapter === undefined ? this.cascade : undefined;
   }
 
   /** Takes no more requests; resolves when those in flight are done, or cuts them off after `milliseconds`. */

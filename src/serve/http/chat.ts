@@ -35,9 +35,12 @@ export async function chatCompletions(c: Context, service: Service): Promise<Res
   const tools = body.tool_choice === 'none' ? [] : (body.tools ?? []);
   const requests = requestsOf(body, tools, target.model);
   const head = headOf(target.name);
-  if (service.cascade && requests.length === 1) {
+  const cascade = service.cascadeOf(target);
+  if (cascade) {
+    if (requests.length > 1)
+      throw new ApiError(400, 'with a teacher behind it a model gives one answer', { param: 'n' });
     const asked = { target, body, request: requests[0] };
-    return cascaded(c, service, service.cascade, asked, renderingOf(c, body, requests[0], tools, head));
+    return cascaded(c, service, cascade, asked, renderingOf(c, body, requests[0], tools, head));
   }
   const call = await service.begin(c, target);
   if (body.stream) return stream(call, requests, tools, head, body.stream_options?.include_usage ?? false);
