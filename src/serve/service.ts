@@ -1,4 +1,5 @@
 // What the routes share: the models, the queue before them, the requests in flight and how they end.
+import { setMaxListeners } from 'node:events';
 import type { HttpBindings } from '@hono/node-server';
 import type { Context } from 'hono';
 import { sha256 } from '../base/hash.ts';
@@ -80,6 +81,8 @@ export class Service {
     this.checkOpen();
     const flight = { target, controller: new AbortController() };
     const signal = AbortSignal.any([flight.controller.signal, c.req.raw.signal]);
+    // each answer of a large request waits on it
+    setMaxListeners(0, signal);
     this.flying.add(flight);
     try {
       const admission = this.admissionOf(target.model);

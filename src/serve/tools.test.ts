@@ -16,7 +16,7 @@ const tools: Tool[] = [
       },
     },
   },
-  { type: 'function', function: { name: 'close' } },
+  { type: 'function', function: { name: 'close', parameters: { type: 'object', additionalProperties: false } } },
 ];
 
 describe('a demanded call', () => {
@@ -45,6 +45,26 @@ describe('a demanded call', () => {
     const given = JSON.parse((call as { function: { arguments: string } }).function.arguments);
     expect(given.order).toMatch(/^WX-\d{5}$/);
     expect(given.amount).toBeGreaterThanOrEqual(1);
+  });
+
+  it('is one, or several where several were asked for', async () => {
+    const count = async (more: object) => {
+      const counts = Array.from({ length: 12 }, async (_, seed) => {
+        const asked = {
+          ...request,
+          tools: [tools[1]] as never,
+          tool_choice: 'required' as const,
+          seed,
+          max_tokens: 1500,
+          ...more,
+        };
+        const { choices } = await server.client.chat.completions.create(asked);
+        return choices[0].finish_reason === 'tool_calls' ? choices[0].message.tool_calls!.length : 1;
+      });
+      return Math.max(...(await Promise.all(counts)));
+    };
+    expect(await count({})).toBe(1);
+    expect(await count({ parallel_tool_calls: true })).toBeGreaterThan(1);
   });
 
   it('is streamed as a call', async () => {

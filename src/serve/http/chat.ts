@@ -23,6 +23,7 @@ const ChatBody = z.looseObject({
   top_logprobs: z.number().int().min(0).max(20).nullish(),
   tools: z.array(Tool).max(128).nullish(),
   tool_choice: ToolChoice.nullish(),
+  parallel_tool_calls: z.boolean().nullish(),
 });
 type ChatBody = z.infer<typeof ChatBody>;
 
@@ -166,7 +167,7 @@ const OPENING = { role: 'assistant', content: '', refusal: null };
 function requestsOf(body: ChatBody, tools: readonly Tool[], model: ServedModel): GenerateRequest[] {
   const pieces = model.piecesOf(body.messages, tools.length > 0 ? tools : undefined);
   const demanded = demandedTools(tools, body.tool_choice);
-  const grammar = demanded && callGrammar(demanded);
+  const grammar = demanded && callGrammar(demanded, body.parallel_tool_calls ?? false);
   return Array.from({ length: body.n ?? 1 }, (_, choice) => ({
     pieces,
     maxTokens: body.max_completion_tokens ?? body.max_tokens ?? Number.MAX_SAFE_INTEGER,

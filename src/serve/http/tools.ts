@@ -40,8 +40,13 @@ export function demandedTools(tools: readonly Tool[], choice: ToolChoice | null 
   throw new ApiError(400, `there is no tool '${choice.function.name}'`, { param: 'tool_choice.function.name' });
 }
 
-/** One call of one of the tools, its arguments by the tool's schema. @throws CupelError for a schema that cannot be enforced */
-export function callGrammar(tools: readonly Tool[]): string {
+const MOST_CALLS = 8;
+
+/**
+ * A call of one of the tools, its arguments by the tool's schema; several, one after the other, only where they were asked for.
+ * @throws CupelError for a schema that cannot be enforced
+ */
+export function callGrammar(tools: readonly Tool[], several = false): string {
   const calls: Schema[] = tools.map(({ function: { name, parameters } }) => ({
     type: 'object',
     properties: { name: { const: name }, arguments: (parameters ?? { type: 'object' }) as Schema },
@@ -49,7 +54,9 @@ export function callGrammar(tools: readonly Tool[]): string {
   }));
   const schema = calls.length === 1 ? calls[0] : { anyOf: calls };
   const grammar = schemaToGbnf(hoistDefinitions(schema, tools), 'tools.function.parameters');
-  return grammar.replace(/^root ::= (.*)$/m, `root ::= "${OPEN}\\n" $1 "\\n${CLOSE}"`);
+  const more = several ? ` ("\\n" a--call){0,${MOST_CALLS - 1}}` : '';
+  // no rule of a schema has two dashes in its name
+  return grammar.replace(/^root ::= (.*)$/m, `root ::= a--call${more}\na--call ::= "${OPEN}\\n" $1 "\\n${CLOSE}"`);
 }
 
 /** References inside a tool's parameters count from the parameters, here from the whole. */
