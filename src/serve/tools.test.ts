@@ -1,6 +1,7 @@
 // Function calling over the API, and the reading of calls.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startTinyServer, type TinyServer } from '../../test/tiny-server.ts';
+import { type CallDelta, CallDeltas } from './http/call-deltas.ts';
 import { parseCalls, TextBeforeCalls, type Tool } from './http/tools.ts';
 
 const tools: Tool[] = [
@@ -76,9 +77,12 @@ describe('a demanded call', () => {
       reason = choices[0].finish_reason ?? reason;
     }
     expect(reason).toBe('tool_calls');
-    const [call] = deltas.flatMap((delta) => delta.tool_calls ?? []);
-    const [expected] = whole.choices[0].message.tool_calls as { function: object }[];
-    expect(call.function).toEqual(expected.function);
+    const parts = deltas.flatMap((delta) => delta.tool_calls ?? []);
+    expect(parts[0]).toMatchObject({ index: 0, type: 'function', function: { name: 'refund', arguments: '' } });
+    expect(parts.length).toBeGreaterThan(5);
+    const [expected] = whole.choices[0].message.tool_calls as { function: { arguments: string } }[];
+    const given = parts.map((part) => part.function!.arguments).join('');
+    expect(JSON.parse(given)).toEqual(JSON.parse(expected.function.arguments));
     expect(deltas.map((delta) => delta.content ?? '').join('')).toBe('');
   });
 
@@ -150,4 +154,25 @@ describe('reading calls', () => {
     const sent = [...'{"a": 1} <tool'].map((letter) => before.push(letter)).join('');
     expect(sent + before.rest({ content: '', calls: [] })).toBe('{"a": 1} <tool');
   });
+});
+
+it('calls are cut into pieces wherever the answer is', () => {
+  const answer =
+    'Well. <tool_call>\n{"name": "a\\"b", "arguments": {"x": "}\\"{", "y": {"z": 1}}}\n</tool_call>\n' +
+    '<tool_call>{"name":"c","parameters":{}}</tool_call> <tool_call>{"arguments": {}, "name": "d"}</tool_call>';
+  for (const size of [1, 7, 1000]) {
+    const deltas = new CallDeltas();
+    const parts: CallDelta[] = [];
+    for (let at = 0; at < answer.length; at += size) parts.push(...deltas.push(answer.slice(at, at + size)));
+    const given = (index: number) =>
+      parts
+        .filter((part) => part.index === index)
+        .map((part) => part.function.arguments)
+        .join('');
+    expect(parts.map((part) => part.function.name).filter((name) => name !== undefined)).toEqual(['a"b', 'c']);
+    expect(JSON.parse(given(0))).toEqual({ x: '}"{', y: { z: 1 } });
+    expect(given(1)).toBe('{}');
+    expect(deltas.begun).toBe(2);
+    expect(parseCalls(answer, []).calls.map((call) => call.function.name)).toEqual(['a"b', 'c', 'd']);
+  }
 });

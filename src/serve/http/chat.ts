@@ -7,6 +7,7 @@ import type { GenerateRequest, GenerateResult, TokenReport } from '../engine/pro
 import type { ServedModel } from '../served-model.ts';
 import { type Call, type Service, VERSION_TAG } from '../service.ts';
 import { readBody } from './body.ts';
+import { CallDeltas } from './call-deltas.ts';
 import { cascaded, type Rendering } from './cascaded.ts';
 import { ApiError } from './errors.ts';
 import { eventStream } from './event-stream.ts';
@@ -150,14 +151,17 @@ async function streamChoice(
     chunk({ choices: [{ index, delta, logprobs: logprobs ? chatLogprobs(logprobs) : null, finish_reason }] });
   };
   const before = tools.length > 0 ? new TextBeforeCalls() : undefined;
+  const deltas = new CallDeltas();
   const result = await call.generate(request, ({ text, logprobs }) => {
     const content = before ? before.push(text) : text;
     if (content !== '' || logprobs) send({ content }, logprobs);
+    for (const delta of before ? deltas.push(text) : []) send({ tool_calls: [delta] });
   });
   const answer = answerOf(result, tools);
-  const rest = before?.rest(answer) ?? '';
+  const rest = deltas.begun > 0 ? '' : (before?.rest(answer) ?? '');
   if (rest !== '') send({ content: rest });
-  if (answer.calls.length > 0) send({ tool_calls: answer.calls.map((each, at) => ({ index: at, ...each })) });
+  const unsent = answer.calls.map((each, at) => ({ index: at, ...each })).slice(deltas.begun);
+  if (unsent.length > 0) send({ tool_calls: unsent });
   send({}, undefined, answer.calls.length > 0 ? 'tool_calls' : result.finishReason);
   return result;
 }

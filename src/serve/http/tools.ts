@@ -27,7 +27,7 @@ export interface ToolCall {
   function: { name: string; arguments: string };
 }
 
-const OPEN = '<tool_call>';
+export const OPEN = '<tool_call>';
 const CLOSE = '</tool_call>';
 
 /** The tools among which the answer must choose; undefined when it is free. @throws ApiError for a name that is not among them */
@@ -95,13 +95,14 @@ export function parseCalls(text: string, tools: readonly Tool[]): ParsedAnswer {
   return { content: rest.trim() === '' ? null : rest.trim(), calls };
 }
 
+export const callId = () => `call_${randomBytes(12).toString('hex')}`;
+
 function readCall(text: string): ToolCall | undefined {
   try {
     const value = JSON.parse(text) as { name?: unknown; arguments?: unknown; parameters?: unknown };
     const given = value.arguments ?? value.parameters;
     if (typeof value.name !== 'string' || typeof given !== 'object' || given === null) return undefined;
-    const id = `call_${randomBytes(12).toString('hex')}`;
-    return { id, type: 'function', function: { name: value.name, arguments: JSON.stringify(given) } };
+    return { id: callId(), type: 'function', function: { name: value.name, arguments: JSON.stringify(given) } };
   } catch {
     return undefined;
   }
