@@ -12,6 +12,7 @@ import { planServing } from '../src/cli/plan/serving.ts';
 import { formatTable } from '../src/cli/table.ts';
 import { writeGgufModel } from '../src/compress/write-gguf-model.ts';
 import { openCheckpoint } from '../src/formats/checkpoint.ts';
+import { sharedSize } from '../src/serve/engine/shared-size.ts';
 import { Batch } from '../src/serve/llama/batch.ts';
 import { LlamaContext } from '../src/serve/llama/context.ts';
 import { loadLlama } from '../src/serve/llama/library.ts';
@@ -34,13 +35,13 @@ function measure(path: string, users: number): Measured {
   const options = { contextTokens: CONTEXT, sequences: users, threads: THREADS, batchTokens: 512, outputs: users };
   const context = new LlamaContext(llama, model, options);
   const batch = new Batch(llama, 512);
-  const decode = (tokens: [position: number, user: number][]): number => {
+  const decode = (tokens: [position: number, user: number][], at = context): number => {
     batch.clear();
     tokens.forEach(([position, user], i) => {
       batch.add(100 + (i % 400), position, user, i >= tokens.length - users);
     });
     const started = performance.now();
-    context.decode(batch);
+    at.decode(batch);
     return (performance.now() - started) / 1000;
   };
   const best = (times: number, run: (i: number) => number) =>
@@ -52,6 +53,16 @@ function measure(path: string, users: number): Measured {
   for (let user = 0; user < users; user++) {
     context.cutBack(user, 0);
     for (const half of [0, 256]) decode(Array.from({ length: 256 }, (_, i) => [half + i, user]));
+  }
+  // the cache that answers behind a common prefix share lies beside those of the users
+  const size = sharedSize(CONTEXT, users);
+  if (size) {
+    const shared = new LlamaContext(llama, model, { ...options, sharedTokens: size.cells });
+    for (const half of [0, 256])
+      decode(
+        Array.from({ length: 256 }, (_, i) => [half + i, 0]),
+        shared,
+      );
   }
   const step = best(60, (i) => decode(Array.from({ length: users }, (_, user) => [512 + i, user])));
   return {

@@ -14,6 +14,7 @@ interface ServeChoices {
   parallel?: number;
   queue?: number;
   adapter: Adapter[];
+  anyName?: boolean;
   unproven?: boolean;
 }
 
@@ -40,6 +41,10 @@ export function register(program: Command): void {
       'LoRA adapter (PEFT folder or GGUF) of the first model that answers by this name; may be repeated',
       adapterOption,
       [],
+    )
+    .option(
+      '--any-name',
+      'with one model: answer whatever name is asked for, so that applications only change their base URL',
     )
     .option(
       '--unproven',
@@ -82,6 +87,7 @@ export function register(program: Command): void {
       contextTokens: options.context,
       parallel: options.parallel,
       queue: options.queue,
+      anyName: options.anyName,
     });
     process.stderr.write(`listening on ${server.url}, model ${server.model}\n`);
     await stopped();

@@ -53,11 +53,17 @@ export function createApp(service: Service): Hono {
 }
 
 function refuse(error: Error, c: Context): Response {
-  const known = toApiError(error, c.req.path.includes('/chat/') ? 'messages' : 'prompt');
+  const known = toApiError(error, inputOf(c.req.path));
   // nobody reads what is written to a caller that hung up
   const gone = c.req.raw.signal.aborted;
   if (known.status === 500 && !gone) process.stderr.write(`${error.stack ?? error.message}\n`);
   return known.response();
+}
+
+/** The field that a too long text came in. */
+function inputOf(path: string): 'messages' | 'prompt' | 'input' {
+  if (path.includes('/chat/')) return 'messages';
+  return path.includes('/embeddings') ? 'input' : 'prompt';
 }
 
 function wrongMethod(allow: string): Response {

@@ -87,9 +87,22 @@ describe('models', () => {
     expect(await say('second')).not.toBe(await say('tiny'));
     await expect(say('third')).rejects.toMatchObject({ status: 404, code: 'model_not_found' });
     expect((await server.post('/admin/models', { path }, ADMIN)).status).toBe(409);
-    const flying = say('second', 'still in flight');
-    expect((await remove('/admin/models/second')).status).toBe(200);
-    expect(await flying).toHaveLength(24);
+    const long = {
+      model: 'second',
+      prompt: 'still in flight',
+      max_tokens: 200,
+      ignore_eos: true,
+      stream: true,
+    } as const;
+    const flying = await server.client.completions.create(long);
+    const chunks = flying[Symbol.asyncIterator]();
+    await chunks.next();
+    const removed = remove('/admin/models/second');
+    let last: string | null = null;
+    for (let each = await chunks.next(); !each.done; each = await chunks.next())
+      last = each.value.choices[0].finish_reason;
+    expect(last).toBe('length');
+    expect((await removed).status).toBe(200);
     expect(await names()).toEqual(['tiny']);
   });
 

@@ -12,11 +12,11 @@ export interface Target {
 
 export class Models {
   private readonly targets = new Map<string, Target>();
-  private readonly strict: boolean;
+  private readonly anyName: boolean;
 
-  /** @param options.strict refuses other names even where there is only one model */
-  constructor(options: { strict?: boolean } = {}) {
-    this.strict = options.strict ?? false;
+  /** @param options.anyName while there is only one model, it answers whatever it is called */
+  constructor(options: { anyName?: boolean } = {}) {
+    this.anyName = options.anyName ?? false;
   }
 
   /** @throws ApiError 409 when the name is taken */
@@ -49,14 +49,14 @@ export class Models {
   }
 
   /**
-   * A server of one model answers whatever name it is called by, so that an application changes nothing but its base URL.
+   * Where there is only one model, a request may leave out its name.
    * @throws ApiError 404
    */
   find(name: string | undefined): Target {
     const known = this.targets.get(name ?? '');
     if (known) return known;
     const [only, ...others] = this.list();
-    if (only && others.length === 0 && (!this.strict || name === undefined)) return only;
+    if (only && others.length === 0 && (this.anyName || name === undefined)) return only;
     throw this.unknown(name);
   }
 

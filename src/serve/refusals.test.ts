@@ -5,7 +5,7 @@ import { startTinyServer, type TinyServer } from '../../test/tiny-server.ts';
 
 let server: TinyServer;
 beforeAll(async () => {
-  server = await startTinyServer({ strictNames: true, bodyBytes: 20_000 });
+  server = await startTinyServer({ bodyBytes: 20_000 });
 });
 afterAll(() => server.close());
 
@@ -57,6 +57,18 @@ const cases: [name: string, path: string, body: unknown, status: number, param: 
     'messages',
     'context_length_exceeded',
   ],
+  ['a body larger than a socket holds', TEXT, { prompt: 'y'.repeat(150_000) }, 413, null, 'request_too_large'],
+  ['brackets without end', CHAT, '['.repeat(10_000), 400, null, 'invalid_json'],
+  [
+    'a schema that refers to nothing but itself',
+    CHAT,
+    { messages, response_format: { type: 'json_schema', json_schema: { name: 'x', schema: { $ref: '#' } } } },
+    400,
+    'response_format',
+    'invalid_grammar',
+  ],
+  ['an input outside the vocabulary', '/v1/embeddings', { input: [99999] }, 400, 'input', 'invalid_value'],
+  ['a too long input', '/v1/embeddings', { input: 'y'.repeat(600) }, 400, 'input', 'context_length_exceeded'],
   ['a body larger than allowed', TEXT, { prompt: 'y'.repeat(30_000) }, 413, null, 'request_too_large'],
 ];
 

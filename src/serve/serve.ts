@@ -30,8 +30,8 @@ export interface ServeOptions {
   adminKey?: string;
   /** Asked before anything is loaded while the server runs; throws what keeps it from being served. Everything is let in without it. */
   admit?: Admit;
-  /** Refuses model names it does not serve even where it serves only one. */
-  strictNames?: boolean;
+  /** A server of one model answers whatever model name it is asked for. */
+  anyName?: boolean;
   /** Requests that may wait before others are refused with 429. */
   queue?: number;
   bodyBytes?: number;
@@ -55,7 +55,7 @@ const USUAL_DRAIN = 30;
 /** @throws CupelError when the model cannot be loaded or the port is taken */
 export async function serve(options: ServeOptions): Promise<RunningServer> {
   const { host, port, threads, contextTokens, parallel, drainSeconds = USUAL_DRAIN } = options;
-  const models = new Models({ strict: options.strictNames });
+  const models = new Models({ anyName: options.anyName });
   const modelOptions = { threads, contextTokens, parallel };
   const service = new Service(models, {
     limits: { bodyBytes: options.bodyBytes ?? USUAL_BODY, queue: options.queue ?? USUAL_QUEUE },
@@ -67,6 +67,7 @@ export async function serve(options: ServeOptions): Promise<RunningServer> {
   const server = createAdaptorServer({ fetch: createApp(service).fetch }) as Server;
   try {
     const first = await loadModelAs(models, options.model, { ...modelOptions, name: options.name });
+    service.student = first.model;
     for (const { path, name } of options.models ?? []) await loadModelAs(models, path, { ...modelOptions, name });
     for (const { path, name, model } of options.adapters ?? []) await loadAdapterAs(models, { path, name, model });
     // longer than the usual idle time of clients and proxies, so that none asks on a connection that is being closed

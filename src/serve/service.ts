@@ -1,4 +1,5 @@
 // What the routes share: the models, the queue before them, the requests in flight and how they end.
+import { setMaxListeners } from 'node:events';
 import type { HttpBindings } from '@hono/node-server';
 import type { Context } from 'hono';
 import { sha256 } from '../base/hash.ts';
@@ -55,6 +56,8 @@ export class Service {
   readonly metrics = new Metrics();
   /** With a teacher behind the student. */
   readonly cascade: Cascade | undefined;
+  /** The model that the cascade was fitted to; others and adapters answer alone. */
+  student: ServedModel | undefined;
   draining = false;
   private readonly admissions = new WeakMap<ServedModel, Admission>();
   private readonly flying = new Set<Flight>();
@@ -71,22 +74,44 @@ export class Service {
   }
 
   /**
-   * Waits for the turn of this request.
-   * @param places how many answers it will ask of the engine
+   * Waits for the turn of this request; each further answer of it waits for a turn of its own.
    * @throws ApiError 429, 503
    */
-  async begin(c: Context, target: Target, places: number): Promise<Call> {
-    if (this.draining) throw stopping();
+  async begin(c: Context, target: Target): Promise<Call> {
+    this.checkOpen();
     const flight = { target, controller: new AbortController() };
     const signal = AbortSignal.any([flight.controller.signal, c.req.raw.signal]);
+    // each answer of a large request waits on it
+    setMaxListeners(0, signal);
     this.flying.add(flight);
     try {
-      const leave = await this.admissionOf(target.model).enter(callerOf(c), places, signal);
-      return this.callOf(flight, signal, leave);
+      const admission = this.admissionOf(target.model);
+      const first = await admission.enter(callerOf(c), signal);
+      return this.callOf(flight, signal, first, () => admission.enter(callerOf(c), signal, true));
     } catch (error) {
       this.land(flight);
       throw error;
     }
+  }
+
+  /** @throws ApiError 503 for what comes while the server stops */
+  checkOpen(): void {
+    if (this.draining) throw stopping();
+  }
+
+  /** Work of a request outside of the engine, which a stopping server waits for. */
+  async during<T>(target: Target, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    const flight = { target, controller: new AbortController() };
+    this.flying.add(flight);
+    try {
+      return await work(flight.controller.signal);
+    } finally {
+      this.land(flight);
+    }
+  }
+
+  cascadeOf({ model, adapter }: Target): Cascade | undefined {
+    return model === this.student && adapter === undefined ? this.cascade : undefined;
   }
 
   /** Takes no more requests; resolves when those in flight are done, or cuts them off after `milliseconds`. */
@@ -120,17 +145,30 @@ export class Service {
     return created;
   }
 
-  private callOf(flight: Flight, signal: AbortSignal, leave: () => void): Call {
+  private callOf(flight: Flight, signal: AbortSignal, first: () => void, another: () => Promise<() => void>): Call {
     const { target, controller } = flight;
+    let spare: (() => void) | undefined = first;
+    const place = async () => {
+      const leave = spare ?? another();
+      spare = undefined;
+      return leave;
+    };
     return {
-      generate: (request, onDelta) => this.generate(target, request, signal, onDelta),
+      generate: async (request, onDelta) => {
+        const leave = await place();
+        try {
+          return await this.generate(target, request, signal, onDelta);
+        } finally {
+          leave();
+        }
+      },
       finish: async (work) => {
         try {
           return await work();
         } finally {
           // of several answers one may have failed while others go on
           controller.abort();
-          leave();
+          spare?.();
           this.land(flight);
         }
       },

@@ -1,6 +1,7 @@
 // Function calling over the API, and the reading of calls.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startTinyServer, type TinyServer } from '../../test/tiny-server.ts';
+import { type CallDelta, CallDeltas } from './http/call-deltas.ts';
 import { parseCalls, TextBeforeCalls, type Tool } from './http/tools.ts';
 
 const tools: Tool[] = [
@@ -16,7 +17,7 @@ const tools: Tool[] = [
       },
     },
   },
-  { type: 'function', function: { name: 'close' } },
+  { type: 'function', function: { name: 'close', parameters: { type: 'object', additionalProperties: false } } },
 ];
 
 describe('a demanded call', () => {
@@ -47,6 +48,26 @@ describe('a demanded call', () => {
     expect(given.amount).toBeGreaterThanOrEqual(1);
   });
 
+  it('is one, or several where several were asked for', async () => {
+    const count = async (more: object) => {
+      const counts = Array.from({ length: 12 }, async (_, seed) => {
+        const asked = {
+          ...request,
+          tools: [tools[1]] as never,
+          tool_choice: 'required' as const,
+          seed,
+          max_tokens: 1500,
+          ...more,
+        };
+        const { choices } = await server.client.chat.completions.create(asked);
+        return choices[0].finish_reason === 'tool_calls' ? choices[0].message.tool_calls!.length : 1;
+      });
+      return Math.max(...(await Promise.all(counts)));
+    };
+    expect(await count({})).toBe(1);
+    expect(await count({ parallel_tool_calls: true })).toBeGreaterThan(1);
+  });
+
   it('is streamed as a call', async () => {
     const whole = await server.client.chat.completions.create(request);
     const deltas = [];
@@ -56,9 +77,12 @@ describe('a demanded call', () => {
       reason = choices[0].finish_reason ?? reason;
     }
     expect(reason).toBe('tool_calls');
-    const [call] = deltas.flatMap((delta) => delta.tool_calls ?? []);
-    const [expected] = whole.choices[0].message.tool_calls as { function: object }[];
-    expect(call.function).toEqual(expected.function);
+    const parts = deltas.flatMap((delta) => delta.tool_calls ?? []);
+    expect(parts[0]).toMatchObject({ index: 0, type: 'function', function: { name: 'refund', arguments: '' } });
+    expect(parts.length).toBeGreaterThan(5);
+    const [expected] = whole.choices[0].message.tool_calls as { function: { arguments: string } }[];
+    const given = parts.map((part) => part.function!.arguments).join('');
+    expect(JSON.parse(given)).toEqual(JSON.parse(expected.function.arguments));
     expect(deltas.map((delta) => delta.content ?? '').join('')).toBe('');
   });
 
@@ -130,4 +154,25 @@ describe('reading calls', () => {
     const sent = [...'{"a": 1} <tool'].map((letter) => before.push(letter)).join('');
     expect(sent + before.rest({ content: '', calls: [] })).toBe('{"a": 1} <tool');
   });
+});
+
+it('calls are cut into pieces wherever the answer is', () => {
+  const answer =
+    'Well. <tool_call>\n{"name": "a\\"b", "arguments": {"x": "}\\"{", "y": {"z": 1}}}\n</tool_call>\n' +
+    '<tool_call>{"name":"c","parameters":{}}</tool_call> <tool_call>{"arguments": {}, "name": "d"}</tool_call>';
+  for (const size of [1, 7, 1000]) {
+    const deltas = new CallDeltas();
+    const parts: CallDelta[] = [];
+    for (let at = 0; at < answer.length; at += size) parts.push(...deltas.push(answer.slice(at, at + size)));
+    const given = (index: number) =>
+      parts
+        .filter((part) => part.index === index)
+        .map((part) => part.function.arguments)
+        .join('');
+    expect(parts.map((part) => part.function.name).filter((name) => name !== undefined)).toEqual(['a"b', 'c']);
+    expect(JSON.parse(given(0))).toEqual({ x: '}"{', y: { z: 1 } });
+    expect(given(1)).toBe('{}');
+    expect(deltas.begun).toBe(2);
+    expect(parseCalls(answer, []).calls.map((call) => call.function.name)).toEqual(['a"b', 'c', 'd']);
+  }
 });

@@ -1,4 +1,5 @@
 // Memory and time of serving a model in one precision to N users: a roofline, term by term.
+import { sharedSize } from '../../serve/engine/shared-size.ts';
 import type { Device } from './device.ts';
 import { type Estimate, estimate } from './estimate.ts';
 import { cacheBytes, fileBytes, type ModelSize } from './model-size.ts';
@@ -39,6 +40,7 @@ export function planServing(
   const weights = fileBytes(model.config, type);
   const cache = users * cacheBytes(model.config, context);
   const buffers = 4 * (BATCH * WIDTHS * model.hidden + users * model.vocabulary);
+  const shared = device.cpu ? sharedSize(context, users) : undefined;
   const shares = device.cpu ? LLAMA : { bandwidth: 1, compute: 1 };
   const bandwidth = device.bandwidth * device.reached.bandwidth * shares.bandwidth;
   const peak = /^q/.test(type) ? device.int8 : type === 'f32' ? device.float32 : device.float16;
@@ -62,6 +64,15 @@ export function planServing(
         { name: 'weights', value: weights.all, how: `${model.total} parameters in ${type}` },
         { name: 'cache', value: cache, how: `${users} users x ${context} tokens, 16 bits${cacheKind(model)}` },
         { name: 'buffers', value: buffers, how: `a batch of ${BATCH} tokens, logits of ${users}` },
+        ...(shared
+          ? [
+              {
+                name: 'common prefix',
+                value: cacheBytes(model.config, shared.cells),
+                how: `one more cache, of ${shared.cells} tokens, from the first prompts that begin alike on`,
+              },
+            ]
+          : []),
         { name: 'runtime', value: RUNTIME_BYTES, how: 'Node and llama.cpp' },
       ],
       [

@@ -1,8 +1,10 @@
 // A student and its teacher behind one address: who answers, what it costs, what is recorded, what happens when one is away.
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { startTinyServer, type TinyServer } from '../../../test/tiny-server.ts';
+import type { ServeOptions } from '../serve.ts';
 import { HourlyBudget } from './budget.ts';
 import type { CascadeSettings } from './cascade.ts';
 
@@ -14,6 +16,8 @@ let asked: { model: string; messages: object[]; stream?: boolean }[] = [];
 let content = 'from the teacher';
 let release: (() => void) | undefined;
 let breaksOff = false;
+/** A whole answer, too, waits for `release`. */
+let holds = false;
 let server: TinyServer | undefined;
 
 beforeAll(async () => {
@@ -36,6 +40,11 @@ beforeAll(async () => {
       delta({}, 'stop');
       chunk({ choices: [], usage });
       return void response.end('data: [DONE]\n\n');
+    }
+    if (holds) {
+      await new Promise<void>((done) => {
+        release = done;
+      });
     }
     response.writeHead(status, { 'content-type': 'application/json' });
     const message = { role: 'assistant', content };
@@ -60,14 +69,20 @@ afterEach(async () => {
   content = 'from the teacher';
   release = undefined;
   breaksOff = false;
+  holds = false;
 });
 
 const recorded: object[] = [];
 
 /** A calibration that is sure of everything (bias 5) or of nothing (bias -5). */
-async function start(bias: number, more: Partial<CascadeSettings> = {}): Promise<TinyServer> {
+async function start(
+  bias: number,
+  more: Partial<CascadeSettings> = {},
+  options: Partial<ServeOptions> = {},
+): Promise<TinyServer> {
   recorded.length = 0;
   server = await startTinyServer({
+    ...options,
     cascade: {
       mode: 'cascade',
       teacher: { url: teacherUrl, model: 'big', timeoutMs: 2000 },
@@ -266,6 +281,43 @@ test('a canary answers the same callers always, and about its share of them', as
   expect(students).toBeLessThan(20);
   expect(await by(keys[0])).toBe(first[0]);
   expect(await by(keys[1])).toBe(first[1]);
+});
+
+test('the teacher gets only fields that its API knows', async () => {
+  await start(-5);
+  const more = { top_k: 5, min_p: 0.1, repeat_penalty: 1.1, ignore_eos: false, seed: 3 };
+  expect(who(await post(more))).toEqual(['teacher', 'unsure']);
+  expect(Object.keys(asked[0]).sort()).toEqual(['max_tokens', 'messages', 'model', 'seed', 'temperature']);
+});
+
+test('several answers at once are refused, because one of them would go unchecked', async () => {
+  await start(5);
+  const refused = await post({ n: 2 });
+  expect(refused.status).toBe(400);
+  expect(await refused.json()).toMatchObject({ error: { param: 'n' } });
+});
+
+test('what was not calibrated answers alone', async () => {
+  await start(-5, {}, { adminKey: 'secret' });
+  const headers = { 'content-type': 'application/json', authorization: 'Bearer secret' };
+  const path = join(server!.folder, 'tiny.gguf');
+  expect((await server!.post('/admin/models', { id: 'other', path }, { headers })).status).toBe(201);
+  expect(who(await post({ model: 'other' }))).toEqual([null, null]);
+  expect(who(await post({ model: 'tiny' }))).toEqual(['teacher', 'unsure']);
+});
+
+test.each([true, false])('a server that stops waits for the teacher (streamed: %s)', async (stream) => {
+  await start(-5);
+  holds = true;
+  const response = post({ stream });
+  await expect.poll(() => release !== undefined).toBe(true);
+  const { close } = server!;
+  server = undefined;
+  const closed = close();
+  await new Promise((done) => setTimeout(done, 1500));
+  release!();
+  expect(await (await response).text()).toContain('eacher');
+  await closed;
 });
 
 test('a server without a teacher says so', async () => {

@@ -89,11 +89,20 @@ export async function streamTeacher(
   }
 }
 
+/** What only the student understands; many endpoints refuse fields that they do not know. */
+const UNKNOWN_TO_TEACHERS = {
+  top_k: undefined,
+  min_p: undefined,
+  repeat_penalty: undefined,
+  ignore_eos: undefined,
+  guided_choice: undefined,
+};
+
 async function request({ url, model, apiKey }: TeacherSettings, body: object, signal: AbortSignal): Promise<Response> {
   const response = await fetch(`${url.replace(/\/+$/, '')}/chat/completions`, {
     method: 'POST',
     headers: { 'content-type': 'application/json', ...(apiKey && { authorization: `Bearer ${apiKey}` }) },
-    body: JSON.stringify({ ...body, model }),
+    body: JSON.stringify({ ...body, ...UNKNOWN_TO_TEACHERS, model }),
     signal,
   });
   if (response.ok) return response;

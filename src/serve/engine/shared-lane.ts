@@ -7,14 +7,10 @@ import type { LlamaModel } from '../llama/model.ts';
 import type { Generation } from './generation.ts';
 import { Scheduler, type SchedulerEvents, type SchedulerSettings } from './scheduler.ts';
 import { ANCHORS, ANSWER_ROOM, LEAST_SHARED, MOST_OWN, SharedPlaces } from './shared-places.ts';
+import { sharedSize } from './shared-size.ts';
 
-/** Fewer requests at once gain nothing. */
-const LEAST_PARALLEL = 4;
-const MOST_PARALLEL = 64;
 /** Rows of logits of one decode beside one for each answer: drafts to check. */
 const MORE_OUTPUTS = 32;
-/** Cells beyond the prefixes for each answer: a short prompt and a short answer. */
-const OWN_CELLS = 192;
 
 interface LaneSettings {
   llama: Llama;
@@ -37,10 +33,11 @@ export class SharedLane {
 
   /** Null on GPUs, where it was not measured, for recurrent states, which cannot be shared, and without memory for it. */
   static open(lane: LaneSettings, settings: SchedulerSettings, events: SchedulerEvents): SharedLane | null {
-    const { llama, model, parallel } = lane;
-    if (llama.libraries.gpu || !model.canCutBack || parallel < LEAST_PARALLEL) return null;
+    const { llama, model, contextTokens, parallel } = lane;
+    const size = sharedSize(contextTokens, parallel);
+    if (llama.libraries.gpu || !model.canCutBack || !size) return null;
     try {
-      return new SharedLane(lane, settings, events);
+      return new SharedLane(lane, size, settings, events);
     } catch (error) {
       if (error instanceof CupelError) return null;
       throw error;
@@ -48,12 +45,12 @@ export class SharedLane {
   }
 
   private constructor(
-    { llama, model, batch, threads, contextTokens, parallel }: LaneSettings,
+    { llama, model, batch, threads, contextTokens }: LaneSettings,
+    { answers, cells }: { answers: number; cells: number },
     settings: SchedulerSettings,
     events: SchedulerEvents,
   ) {
-    const answers = Math.min(parallel, MOST_PARALLEL);
-    this.cells = Math.ceil((contextTokens + answers * OWN_CELLS) / 256) * 256;
+    this.cells = cells;
     const sequences = answers + ANCHORS;
     this.context = new LlamaContext(llama, model, {
       contextTokens,

@@ -110,6 +110,9 @@ function string(random: Random): SchemaObject {
     { pattern: '^(yes|no|"maybe")?[^a-z0-9"\\]}]+\\\\\\w*$' },
     { pattern: '^a?x\\.y' },
     { pattern: '[x}\\]]$' },
+    { pattern: '^(a?){20}a{20}$' },
+    { pattern: '^\\S+ .\\D*$', minLength: 5, maxLength: 9 },
+    { pattern: '[b}]', minLength: least },
     { format: ['date', 'time', 'date-time', 'uuid', 'ipv4', 'email'][random.below(6)] },
   ];
   return { type: 'string', ...kinds[random.below(kinds.length)] };
@@ -202,6 +205,35 @@ describe('by hand', () => {
     expect([...seen].sort((a, b) => a - b)).toEqual(Array.from({ length: 16 }, (_, i) => i - 3));
   });
 
+  it('given values are those that the keywords beside them allow', () => {
+    const texts = { enum: ['a', 'abc', 'abcd', 'xyz', 3], minLength: 2, maxLength: 3, pattern: '^a', type: 'string' };
+    expect(new Set(samples(texts))).toEqual(new Set(['"abc"']));
+    const numbers = { enum: [1, 2, 3, 4, 0, 'x'], minimum: 0, exclusiveMaximum: 4, multipleOf: 2, type: 'integer' };
+    expect(new Set(samples(numbers))).toEqual(new Set(['2', '0']));
+    expect(new Set(samples({ enum: [1, 2], const: 2 }))).toEqual(new Set(['2']));
+  });
+
+  it('texts that begin alike, and characters outside the basic plane', () => {
+    const listed = ['', 'a', 'ab', 'abc', '🙂', '🙃', '🙂🙂', 'b"'];
+    expect(new Set(samples({ enum: listed }, 200).map((text) => JSON.parse(text)))).toEqual(new Set(listed));
+  });
+
+  it('alternatives that are values become one list, however many', () => {
+    const schema = { anyOf: Array.from({ length: 2000 }, (_, i) => ({ const: `v${i}` })) };
+    for (const text of samples(schema, 5)) expect(text).toMatch(/^"v\d{1,4}"$/);
+  });
+
+  it('a closed object stays closed beside another', () => {
+    const closed: Schema = {
+      type: 'object',
+      properties: { a: { const: 1 } },
+      required: ['a'],
+      additionalProperties: false,
+    };
+    for (const text of samples({ allOf: [closed, { properties: { b: { const: 2 } } }] }))
+      expect(JSON.parse(text)).toEqual({ a: 1 });
+  });
+
   it('long strings keep to their bounds', () => {
     for (const text of samples({ type: 'string', minLength: 300, maxLength: 500 }, 5)) {
       const { length } = [...(JSON.parse(text) as string)];
@@ -227,14 +259,66 @@ describe('is refused, with the place named', () => {
     [{ type: 'array', minItems: 3, maxItems: 2 }, 'schema.minItems'],
     ['text', 'schema'],
     [false, 'schema'],
+    [{ anyOf: {} }, 'schema.anyOf'],
+    [{ type: 'object', required: 'a' }, 'schema.required'],
+    [{ type: 'array', minItems: '2' }, 'schema.minItems'],
+    [{ type: 'string', minLength: 1.5 }, 'schema.minLength'],
+    [{ type: 'integer', minimum: 'a' }, 'schema.minimum'],
+    [{ type: 'string', pattern: 5 }, 'schema.pattern'],
+    [{ $ref: 5 }, 'schema.$ref'],
+    [{ $ref: '#/%E0%A4%A' }, 'schema.$ref'],
+    [{ enum: [] }, 'schema.enum'],
+    [{ type: 'object', properties: { a: false }, required: ['a'] }, 'schema.required'],
+    [{ type: 'string', pattern: '[z-a]' }, 'schema.pattern'],
+    [{ type: 'string', pattern: 'a{3,1}' }, 'schema.pattern'],
+    [{ type: 'string', pattern: '^abc$', maxLength: 2 }, 'schema.pattern'],
+    [{ enum: ['abc'], maxLength: 2 }, 'schema'],
   ];
-  it.each(cases)('%j', (schema, field) => {
-    try {
-      schemaToGbnf(schema as Schema);
-      expect.unreachable();
-    } catch (error) {
-      expect(error).toBeInstanceOf(CupelError);
-      expect((error as CupelError).place.field).toBe(field);
-    }
-  });
+  it.each(cases)('%j', (schema, field) => expect(refusal(schema).place.field).toBe(field));
+});
+
+function refusal(schema: unknown): CupelError {
+  try {
+    schemaToGbnf(schema as Schema);
+  } catch (error) {
+    expect(error).toBeInstanceOf(CupelError);
+    return error as CupelError;
+  }
+  return expect.unreachable();
+}
+
+describe('what would keep others waiting is refused', () => {
+  const many = <T>(count: number, make: (i: number) => T) => Array.from({ length: count }, (_, i) => make(i));
+  const cases: [name: string, schema: unknown, message: RegExp][] = [
+    ['itself', { $ref: '#/$defs/a', $defs: { a: { $ref: '#/$defs/a', type: 'object' } } }, /without end/],
+    ['itself in allOf', { allOf: [{ $ref: '#' }] }, /without end/],
+    [
+      'references that multiply',
+      {
+        $ref: '#/$defs/d0',
+        $defs: Object.fromEntries(
+          many(30, (i) => {
+            const next = { $ref: `#/$defs/d${i + 1}`, minProperties: 0 };
+            return [`d${i}`, i === 29 ? {} : { type: 'object', properties: { a: next, b: next } }];
+          }),
+        ),
+      },
+      /more than 5000 schemas/,
+    ],
+    ['size', { enum: ['x'.repeat(300_000)] }, /characters/],
+    ['items', { type: 'array', prefixItems: [{}], minItems: 1e9 }, /2000 items/],
+    ['most items', { type: 'array', maxItems: 1e9 }, /2000 items/],
+    ['characters', { type: 'string', maxLength: 1e9 }, /60800 characters/],
+    ['alternatives', { anyOf: many(200, (i) => ({ type: 'array', items: { const: i } })) }, /100 alternatives/],
+    [
+      'optional properties',
+      { properties: Object.fromEntries(many(600, (i) => [`p${i}`, { const: i }])) },
+      /500 optional/,
+    ],
+    ['repetition', { type: 'string', pattern: '^((a{1000}){1000}){1000}$' }, /too large/],
+    ['ambiguity', { type: 'string', pattern: '^(a|b)*a(a|b){20}$' }, /too large/],
+    ['parentheses', { type: 'string', pattern: '('.repeat(1000) + ')'.repeat(1000) }, /parentheses/],
+    ['patterns', { anyOf: many(50, (i) => ({ type: 'string', pattern: `^[a-z]*x[a-z]{7}${i}$` })) }, /too large/],
+  ];
+  it.each(cases)('%s', (_, schema, message) => expect(refusal(schema).message).toMatch(message));
 });

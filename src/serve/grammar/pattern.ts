@@ -1,9 +1,8 @@
-// Regular expressions of JSON schemas as GBNF: the part of ECMAScript's that describes regular languages.
+// Regular expressions of JSON schemas: the part of ECMAScript's that describes regular languages.
 import { CupelError } from '../../base/errors.ts';
-import { anyOf, repeat } from './rules.ts';
+import { automatonOf, Effort, type Expression, type Lengths, type Place, type Range } from './automaton.ts';
+import { anyOf, type Rules } from './rules.ts';
 import { inString } from './strings.ts';
-
-type Range = [from: number, to: number];
 
 const DIGIT: Range[] = [[48, 57]];
 const WORD: Range[] = [
@@ -12,61 +11,102 @@ const WORD: Range[] = [
   [95, 95],
   [97, 122],
 ];
+/** As ECMAScript has it; written is only the plain one. */
+const SPACES: Range[] = [
+  [9, 13],
+  [32, 32],
+  [0xa0, 0xa0],
+  [0x1680, 0x1680],
+  [0x2000, 0x200a],
+  [0x2028, 0x2029],
+  [0x202f, 0x202f],
+  [0x205f, 0x205f],
+  [0x3000, 0x3000],
+  [0xfeff, 0xfeff],
+];
+/** What `.` leaves out. */
+const LINE_ENDS: Range[] = [
+  [10, 10],
+  [13, 13],
+  [0x2028, 0x2029],
+];
 const SPACE: Range[] = [[32, 32]];
-const ALL: Range[] = [[32, 0x10ffff]];
+/** Beyond, readers of patterns disagree on what one character is. */
+const LAST = 0xffff;
 const CONTROL_ESCAPES: Record<string, number> = { n: 10, r: 13, t: 9, f: 12, v: 11, 0: 0 };
+const DEEPEST = 100;
 
 /**
- * The content of a JSON string that matches.
- * @param character name of the rule for any character
- * @throws CupelError for what has no such form: look-around, back references, Unicode properties
+ * Texts that match, by the characters they are made of; where nothing does, no places.
+ * @throws CupelError for what describes no regular language (look-around, back references, Unicode properties) or a too large one
  */
-export function patternToGbnf(pattern: string, character: string): string {
-  return new PatternParser(pattern, character).parse();
+export function patternPlaces(pattern: string, lengths: Lengths, effort = new Effort()): Place[] {
+  try {
+    return automatonOf(new PatternParser(pattern).parse(), lengths, effort);
+  } catch (error) {
+    if (!(error instanceof CupelError)) throw error;
+    const shown = pattern.length > 100 ? `${pattern.slice(0, 100)}…` : pattern;
+    throw new CupelError(`the pattern ${JSON.stringify(shown)} cannot be enforced: ${error.message}`, {
+      place: { field: 'pattern' },
+    });
+  }
+}
+
+/** The content of a JSON string that goes through these places. @returns the rule it begins with */
+export function placesToGbnf(places: readonly Place[], rules: Rules): string {
+  const names = places.map(() => rules.reserve('place'));
+  for (const [at, { ends, ways }] of places.entries()) {
+    const alternatives = ways.map(({ ranges, to }) => `${classOf(ranges)} ${names[to]}`);
+    rules.define(names[at], [...alternatives, ...(ends ? ['""'] : [])].join(' | '));
+  }
+  return names[0];
 }
 
 class PatternParser {
   private readonly source: string[];
-  private readonly pattern: string;
-  private readonly character: string;
   private at = 0;
+  private depth = 0;
 
-  constructor(pattern: string, character: string) {
-    this.pattern = pattern;
+  constructor(pattern: string) {
     this.source = [...pattern];
-    this.character = character;
   }
 
-  parse(): string {
-    const alternatives: string[] = [];
-    do alternatives.push(this.anchored());
+  parse(): Expression {
+    const items: Expression[] = [];
+    do items.push(this.anchored());
     while (this.take('|'));
-    if (this.at < this.source.length) throw this.unsupported(this.source[this.at]);
-    return anyOf(alternatives);
+    if (this.at < this.source.length) throw unsupported(this.source[this.at]);
+    return { kind: 'either', items };
   }
 
   /** An alternative of the whole: what is not anchored may have anything around it. */
-  private anchored(): string {
+  private anchored(): Expression {
+    const anything: Expression = {
+      kind: 'repeat',
+      item: setOf([[32, LAST]]),
+      least: 0,
+      most: Number.POSITIVE_INFINITY,
+    };
     const begins = this.take('^');
     const body = this.sequence();
     const ends = this.take('$');
-    return (
-      [begins ? '' : `${this.character}*`, body, ends ? '' : `${this.character}*`].filter(Boolean).join(' ') || '""'
-    );
+    return { kind: 'sequence', items: [...(begins ? [] : [anything]), body, ...(ends ? [] : [anything])] };
   }
 
-  private sequence(): string {
-    const parts: string[] = [];
-    while (this.at < this.source.length && !'|)$'.includes(this.source[this.at])) parts.push(this.term());
-    return parts.join(' ');
+  private sequence(): Expression {
+    const items: Expression[] = [];
+    while (this.at < this.source.length && !'|)$'.includes(this.source[this.at])) items.push(this.term());
+    return { kind: 'sequence', items };
   }
 
-  private term(): string {
-    const atom = this.atom();
+  private term(): Expression {
+    const item = this.atom();
     const bounds = this.quantifier();
-    if (!bounds) return atom;
+    if (!bounds) return item;
     this.take('?');
-    return bounds[1] === 0 ? '""' : repeat(`(${atom})`, bounds[0], bounds[1]);
+    const [least, most] = bounds;
+    if (least > most) throw unsupported(`{${least},${most}}`);
+    return { kind: 'repeat', item, least, most };
   }
 
   private quantifier(): [least: number, most: number] | undefined {
@@ -80,49 +120,48 @@ class PatternParser {
     return [least, braces[2] === undefined ? least : braces[3] ? Number(braces[3]) : Number.POSITIVE_INFINITY];
   }
 
-  private atom(): string {
+  private atom(): Expression {
     const character = this.source[this.at++];
     if (character === '(') return this.group();
-    if (character === '[') return this.characterClass();
-    if (character === '.') return classOf(ALL);
-    if (character === '\\') return classOf(this.escape());
-    if ('*+?{^'.includes(character)) throw this.unsupported(character);
-    return inString(character);
+    if (character === '[') return setOf(this.characterClass());
+    if (character === '.') return setOf(complement(LINE_ENDS));
+    if (character === '\\') return setOf(this.escape());
+    if ('*+?{^'.includes(character)) throw unsupported(character);
+    return setOf(single(character.codePointAt(0)!));
   }
 
-  private group(): string {
+  private group(): Expression {
+    if (++this.depth > DEEPEST) throw unsupported(`more than ${DEEPEST} parentheses inside each other`);
     if (this.take('?')) {
       const named = /^<[A-Za-z_]\w*>/.exec(this.source.slice(this.at, this.at + 64).join(''));
       if (named) this.at += named[0].length;
-      else if (!this.take(':')) throw this.unsupported(`(?${this.source[this.at] ?? ''}`);
+      else if (!this.take(':')) throw unsupported(`(?${this.source[this.at] ?? ''}`);
     }
-    const alternatives: string[] = [];
-    do alternatives.push(this.sequence() || '""');
+    const items: Expression[] = [];
+    do items.push(this.sequence());
     while (this.take('|'));
-    if (!this.take(')')) throw this.unsupported('an anchor inside, or a parenthesis left open');
-    return `(${alternatives.join(' | ')})`;
+    if (!this.take(')')) throw unsupported('an anchor inside, or a parenthesis left open');
+    this.depth--;
+    return { kind: 'either', items };
   }
 
-  private characterClass(): string {
+  private characterClass(): Range[] {
     const negated = this.take('^');
     const ranges: Range[] = [];
     while (!this.take(']')) {
-      if (this.at >= this.source.length) throw this.unsupported('[ without ]');
       const from = this.classItem();
-      const single = from.length === 1 && from[0][0] === from[0][1];
-      if (single && this.source[this.at] === '-' && this.source[this.at + 1] !== ']') {
+      if (this.source[this.at] === '-' && this.source[this.at + 1] !== ']') {
         this.at++;
-        ranges.push([from[0][0], this.classItem()[0][1]]);
+        ranges.push(between(from, this.classItem()));
       } else ranges.push(...from);
     }
-    return classOf(negated ? complement(ranges) : ranges);
+    return negated ? complement(ranges) : ranges;
   }
 
   private classItem(): Range[] {
+    if (this.at >= this.source.length) throw unsupported('[ without ]');
     const character = this.source[this.at++];
-    if (character === '\\') return this.escape();
-    const code = character.codePointAt(0)!;
-    return [[code, code]];
+    return character === '\\' ? this.escape() : single(character.codePointAt(0)!);
   }
 
   private escape(): Range[] {
@@ -133,24 +172,23 @@ class PatternParser {
       s: SPACE,
       D: complement(DIGIT),
       W: complement(WORD),
-      S: complement(SPACE),
+      S: complement(SPACES),
     };
     if (character !== undefined && Object.hasOwn(sets, character)) return sets[character];
-    const code = this.escapedCode(character);
-    return [[code, code]];
+    return single(this.escapedCode(character));
   }
 
   private escapedCode(character: string | undefined): number {
-    if (character === undefined) throw this.unsupported('\\ at the end');
+    if (character === undefined) throw unsupported('\\ at the end');
     if (Object.hasOwn(CONTROL_ESCAPES, character)) return CONTROL_ESCAPES[character];
     const length = character === 'x' ? 2 : character === 'u' ? 4 : 0;
     if (length > 0) {
       const digits = this.source.slice(this.at, this.at + length).join('');
-      if (!/^[\da-fA-F]+$/.test(digits) || digits.length < length) throw this.unsupported(`\\${character}`);
+      if (!/^[\da-fA-F]+$/.test(digits) || digits.length < length) throw unsupported(`\\${character}`);
       this.at += length;
       return Number.parseInt(digits, 16);
     }
-    if (/[A-Za-z0-9]/.test(character)) throw this.unsupported(`\\${character}`);
+    if (/[A-Za-z0-9]/.test(character)) throw unsupported(`\\${character}`);
     return character.codePointAt(0)!;
   }
 
@@ -159,12 +197,16 @@ class PatternParser {
     this.at++;
     return true;
   }
+}
 
-  private unsupported(what: string): CupelError {
-    return new CupelError(`the pattern ${JSON.stringify(this.pattern)} cannot be enforced: ${what}`, {
-      place: { field: 'pattern' },
-    });
-  }
+const unsupported = (what: string) => new CupelError(what);
+
+const single = (code: number): Range[] => [[code, code]];
+
+function between(from: readonly Range[], to: readonly Range[]): Range {
+  const isOne = ([range, ...others]: readonly Range[]) => others.length === 0 && range[0] === range[1];
+  if (!isOne(from) || !isOne(to) || from[0][0] > to[0][0]) throw unsupported('a range without ends in order');
+  return [from[0][0], to[0][0]];
 }
 
 /** Characters of JSON strings that are not in the ranges. */
@@ -176,28 +218,39 @@ function complement(ranges: readonly Range[]): Range[] {
     if (from > next) result.push([next, from - 1]);
     next = Math.max(next, to + 1);
   }
-  if (next <= 0x10ffff) result.push([next, 0x10ffff]);
+  if (next <= LAST) result.push([next, LAST]);
   return result;
 }
 
-/** What must be escaped inside a JSON string, or is better never written. */
-const APART: Range[] = [
-  [0, 31],
-  [34, 34],
-  [92, 92],
+/** Halves of characters, and what is better never written. */
+const HOLES: Range[] = [
   [127, 127],
   [0xd800, 0xdfff],
 ];
 
+function setOf(ranges: readonly Range[]): Expression {
+  const written = ranges.flatMap((range) => withoutAll(range, HOLES));
+  if (written.length === 0) throw unsupported('a class without characters');
+  return { kind: 'set', ranges: written };
+}
+
+/** What must be escaped inside a JSON string. */
+const ESCAPED: Range[] = [
+  [0, 31],
+  [34, 34],
+  [92, 92],
+];
+
 function classOf(ranges: readonly Range[]): string {
-  const has = (code: number) => ranges.some(([from, to]) => from <= code && code <= to);
-  const escaped = [34, 92, 10, 13, 9].filter(has).map((code) => inString(String.fromCodePoint(code)));
-  const plain = ranges.flatMap((range) =>
-    APART.reduce<Range[]>((parts, hole) => parts.flatMap((part) => without(part, hole)), [range]),
-  );
+  const codes = [...Array(32).keys(), 34, 92].filter((at) => ranges.some(([from, to]) => from <= at && at <= to));
+  const escaped = codes.map((at) => inString(String.fromCodePoint(at)));
+  const plain = ranges.flatMap((range) => withoutAll(range, ESCAPED));
   const body = plain.map(([from, to]) => (from === to ? code(from) : `${code(from)}-${code(to)}`)).join('');
   return anyOf([...(body ? [`[${body}]`] : []), ...escaped]);
 }
+
+const withoutAll = (range: Range, holes: readonly Range[]) =>
+  holes.reduce<Range[]>((parts, hole) => parts.flatMap((part) => without(part, hole)), [range]);
 
 function without([from, to]: Range, [low, high]: Range): Range[] {
   const parts: Range[] = [

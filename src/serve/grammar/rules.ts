@@ -3,6 +3,7 @@
 export class Rules {
   private readonly bodies = new Map<string, string>();
   private readonly names = new Map<string, string>();
+  private readonly stems = new Map<string, number>();
 
   /** The name of a rule with this body. @param hint what the name begins with */
   add(hint: string, body: string): string {
@@ -17,7 +18,9 @@ export class Rules {
   reserve(hint: string): string {
     const stem = hint.replace(/[^a-zA-Z0-9]+/g, '-').replace(/^-+|-+$/g, '') || 'rule';
     let name = stem;
-    for (let i = 1; this.bodies.has(name); i++) name = `${stem}-${i}`;
+    let i = this.stems.get(stem) ?? 1;
+    for (; this.bodies.has(name); i++) name = `${stem}-${i}`;
+    this.stems.set(stem, i);
     this.bodies.set(name, '');
     return name;
   }
@@ -46,6 +49,35 @@ export function literal(text: string): string {
 export function anyOf(alternatives: readonly string[]): string {
   const different = [...new Set(alternatives)];
   return different.length === 1 ? different[0] : `(${different.join(' | ')})`;
+}
+
+/** One of these texts, none of them twice; what several begin with is written once, so that few of them are open at a time. */
+export function oneOfTexts(texts: readonly string[]): string {
+  const groups = new Map<string, string[]>();
+  for (const text of texts) {
+    const [first = ''] = text;
+    const group = groups.get(first);
+    if (group) group.push(text);
+    else groups.set(first, [text]);
+  }
+  return anyOf(
+    [...groups.values()].map((group) => {
+      if (group.length === 1) return literal(group[0]);
+      const start = commonStart(group);
+      return `${literal(start)} ${oneOfTexts(group.map((text) => text.slice(start.length)))}`;
+    }),
+  );
+}
+
+function commonStart([first, ...others]: readonly string[]): string {
+  let end = first.length;
+  for (const text of others) {
+    let at = 0;
+    while (at < end && text[at] === first[at]) at++;
+    end = at;
+  }
+  // a character outside the basic plane stays whole
+  return first.slice(0, /[\uD800-\uDBFF]/.test(first[end - 1]) ? end - 1 : end);
 }
 
 /** `body` at least `least` and at most `most` times. */

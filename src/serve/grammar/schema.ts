@@ -54,6 +54,56 @@ const UNSUPPORTED = [
   '$recursiveRef',
 ];
 
+/** More characters than any schema that people write. */
+const MOST_CHARACTERS = 256 * 1024;
+
+/** @throws CupelError for a schema so large that following it would keep others waiting */
+export function checkSize(schema: unknown, path: string): void {
+  const { length } = JSON.stringify(schema) ?? '';
+  if (length <= MOST_CHARACTERS) return;
+  throw new CupelError(`the schema has ${length} characters, more than ${MOST_CHARACTERS}`, { place: { field: path } });
+}
+
+const isText = (value: unknown) => typeof value === 'string';
+const isList = (value: unknown) => Array.isArray(value) && value.length > 0;
+const isMap = (value: unknown) => typeof value === 'object' && value !== null && !Array.isArray(value);
+const isCount = (value: unknown) => Number.isInteger(value) && (value as number) >= 0;
+const isNumber = (value: unknown) => Number.isFinite(value);
+const isBound = (value: unknown) => isNumber(value) || typeof value === 'boolean';
+const isTexts = (value: unknown) => Array.isArray(value) && value.every(isText);
+
+const SHAPES: Record<string, [test: (value: unknown) => boolean, what: string]> = {
+  type: [(value) => isText(value) || (isTexts(value) && isList(value)), 'a name or a list of names'],
+  enum: [isList, 'a list of values'],
+  anyOf: [isList, 'a list of schemas'],
+  oneOf: [isList, 'a list of schemas'],
+  allOf: [isList, 'a list of schemas'],
+  prefixItems: [Array.isArray, 'a list of schemas'],
+  properties: [isMap, 'an object of schemas'],
+  required: [isTexts, 'a list of names'],
+  $ref: [isText, 'a text'],
+  pattern: [isText, 'a text'],
+  format: [isText, 'a text'],
+  minItems: [isCount, 'a whole number'],
+  maxItems: [isCount, 'a whole number'],
+  minLength: [isCount, 'a whole number'],
+  maxLength: [isCount, 'a whole number'],
+  minProperties: [isCount, 'a whole number'],
+  maxProperties: [isCount, 'a whole number'],
+  minimum: [isNumber, 'a number'],
+  maximum: [isNumber, 'a number'],
+  exclusiveMinimum: [isBound, 'a number'],
+  exclusiveMaximum: [isBound, 'a number'],
+};
+
+/** @throws CupelError naming the keyword whose value is of the wrong kind */
+function checkShape(schema: SchemaObject, path: string): void {
+  for (const [keyword, [test, what]] of Object.entries(SHAPES)) {
+    if (schema[keyword] === undefined || test(schema[keyword])) continue;
+    throw new CupelError(`'${keyword}' must be ${what}`, { place: { field: `${path}.${keyword}` } });
+  }
+}
+
 export function unsupported(what: string, path: string): CupelError {
   return new CupelError(what, {
     place: { field: path },
@@ -63,6 +113,7 @@ export function unsupported(what: string, path: string): CupelError {
 
 /** @throws CupelError naming the keyword and its place */
 export function checkKeywords(schema: SchemaObject, path: string): void {
+  checkShape(schema, path);
   for (const keyword of UNSUPPORTED) {
     const value = schema[keyword];
     const harmless =
@@ -79,7 +130,7 @@ export function follow(root: Schema, reference: string, path: string): Schema {
   if (!reference.startsWith('#')) throw unsupported(`'${reference}' is not in this schema`, `${path}.$ref`);
   let found: unknown = root;
   for (const step of reference.slice(1).split('/').filter(Boolean)) {
-    const key = decodeURIComponent(step).replaceAll('~1', '/').replaceAll('~0', '~');
+    const key = decoded(step).replaceAll('~1', '/').replaceAll('~0', '~');
     found =
       typeof found === 'object' && found !== null && Object.hasOwn(found, key)
         ? (found as Record<string, unknown>)[key]
@@ -89,8 +140,18 @@ export function follow(root: Schema, reference: string, path: string): Schema {
   return found as Schema;
 }
 
+function decoded(step: string): string {
+  try {
+    return decodeURIComponent(step);
+  } catch {
+    // a percent sign that encodes nothing stands for itself
+    return step;
+  }
+}
+
 /** Two schemas that both hold, as one. @throws CupelError where they cannot be joined */
 export function merge(a: SchemaObject, b: SchemaObject, path: string): SchemaObject {
+  for (const each of [a, b]) checkShape(each, path);
   const joined: SchemaObject = { ...a };
   for (const [keyword, value] of Object.entries(b)) {
     const mine = a[keyword];
@@ -104,10 +165,27 @@ export function merge(a: SchemaObject, b: SchemaObject, path: string): SchemaObj
     else if (!REMARKS.has(keyword))
       throw unsupported(`'${keyword}' is said twice and cannot be joined`, `${path}.${keyword}`);
   }
+  closeOff(joined, a, b, path);
+  closeOff(joined, b, a, path);
   return joined;
 }
 
-const REMARKS = new Set([
+/** What one schema says of undeclared properties holds for those that only the other declares. */
+function closeOff(
+  joined: SchemaObject,
+  { properties = {}, additionalProperties: others }: SchemaObject,
+  other: SchemaObject,
+  path: string,
+): void {
+  if (others === undefined || others === true) return;
+  const alone = Object.keys(other.properties ?? {}).filter((name) => !Object.hasOwn(properties, name));
+  if (alone.length === 0) return;
+  if (others !== false) throw unsupported("'additionalProperties' beside other 'properties' cannot be joined", path);
+  joined.properties = { ...joined.properties, ...Object.fromEntries(alone.map((name) => [name, false])) };
+}
+
+/** Keywords that forbid nothing. */
+export const REMARKS: ReadonlySet<string> = new Set([
   'title',
   'description',
   'default',
@@ -133,7 +211,8 @@ function mergeProperties(a: object, b: object, path: string): Record<string, Sch
 
 function common(a: unknown, b: unknown, path: string): unknown[] {
   const [left, right] = [[a].flat(), [b].flat()];
-  const both = left.filter((each) => right.some((other) => JSON.stringify(other) === JSON.stringify(each)));
+  const known = new Set(right.map((each) => JSON.stringify(each)));
+  const both = left.filter((each) => known.has(JSON.stringify(each)));
   if (both.length === 0) throw unsupported('nothing satisfies both', path);
   return both;
 }
@@ -152,7 +231,7 @@ export function areDisjoint(a: Schema, b: Schema): boolean {
   });
 }
 
-function literalsOf(schema: SchemaObject): string[] | undefined {
+export function literalsOf(schema: SchemaObject): string[] | undefined {
   const values = schema.enum ?? ('const' in schema ? [schema.const] : undefined);
   return values?.map((value) => JSON.stringify(value));
 }

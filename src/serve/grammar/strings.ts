@@ -9,6 +9,9 @@ const BLOCK = 32;
 /** Longer bounds are counted in blocks, so that grammars stay small. */
 const COUNTED_ONE_BY_ONE = 128;
 
+/** llama.cpp repeats no more than 2,000 blocks. */
+export const MOST_COUNTED = BLOCK * 1900;
+
 /** @param character name of the rule for one character; @returns undefined when the bounds exclude each other */
 export function charactersBetween(character: string, least: number, most: number): string | undefined {
   if (least > most) return undefined;

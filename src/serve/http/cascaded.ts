@@ -31,7 +31,18 @@ interface StudentAnswer {
   confidence: number;
 }
 
-export async function cascaded(
+export function cascaded(
+  c: Context,
+  service: Service,
+  cascade: Cascade,
+  asked: CascadedRequest,
+  rendering: Rendering,
+): Promise<Response> {
+  service.checkOpen();
+  return service.during(asked.target, () => answered(c, service, cascade, asked, rendering));
+}
+
+async function answered(
   c: Context,
   service: Service,
   cascade: Cascade,
@@ -40,8 +51,7 @@ export async function cascaded(
 ): Promise<Response> {
   const { mode } = cascade.settings;
   const answerOf = () => studentAnswer(c, service, cascade, asked, rendering);
-  const teacher = (then: (answer: TeacherAnswer) => void) =>
-    teacherOrNull(cascade, asked, rendering, c.req.raw.signal, then);
+  const teacher = (then: (answer: TeacherAnswer) => void) => teacherOrNull(c, service, cascade, asked, rendering, then);
   let away = cascade.teacherFirst(callerOf(c)) && cascade.budgetSpent;
   if (cascade.teacherFirst(callerOf(c)) && !away) {
     const response = await teacher((answer) => {
@@ -73,7 +83,7 @@ async function studentAnswer(
   rendering: Rendering,
 ): Promise<StudentAnswer> {
   const seeds = Array.from({ length: cascade.samples }, (_, i) => i + 1);
-  const call = await service.begin(c, target, 1 + seeds.length);
+  const call = await service.begin(c, target);
   const [result, ...others] = await call.finish(() =>
     Promise.all([
       call.generate({ ...request, logprobs: request.logprobs ?? 0 }),
@@ -90,15 +100,18 @@ async function studentAnswer(
 
 /** @param then called when the teacher's answer is complete */
 async function teacherOrNull(
+  c: Context,
+  service: Service,
   cascade: Cascade,
-  { body }: CascadedRequest,
+  { target, body }: CascadedRequest,
   { relay, teacher }: Rendering,
-  signal: AbortSignal,
   then: (answer: TeacherAnswer) => void,
 ): Promise<Response | null> {
+  const ask = (send?: (chunk: object) => void) =>
+    service.during(target, (stopped) => cascade.ask(body, AbortSignal.any([c.req.raw.signal, stopped]), send));
   try {
-    if (relay) return await relay(async (send) => then(await cascade.ask(body, signal, send).catch(tellCaller)));
-    const answer = await cascade.ask(body, signal);
+    if (relay) return await relay(async (send) => then(await ask(send).catch(tellCaller)));
+    const answer = await ask();
     then(answer);
     return teacher(answer);
   } catch (error) {

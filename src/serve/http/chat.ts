@@ -7,6 +7,7 @@ import type { GenerateRequest, GenerateResult, TokenReport } from '../engine/pro
 import type { ServedModel } from '../served-model.ts';
 import { type Call, type Service, VERSION_TAG } from '../service.ts';
 import { readBody } from './body.ts';
+import { CallDeltas } from './call-deltas.ts';
 import { cascaded, type Rendering } from './cascaded.ts';
 import { ApiError } from './errors.ts';
 import { eventStream } from './event-stream.ts';
@@ -23,6 +24,7 @@ const ChatBody = z.looseObject({
   top_logprobs: z.number().int().min(0).max(20).nullish(),
   tools: z.array(Tool).max(128).nullish(),
   tool_choice: ToolChoice.nullish(),
+  parallel_tool_calls: z.boolean().nullish(),
 });
 type ChatBody = z.infer<typeof ChatBody>;
 
@@ -35,11 +37,14 @@ export async function chatCompletions(c: Context, service: Service): Promise<Res
   const tools = body.tool_choice === 'none' ? [] : (body.tools ?? []);
   const requests = requestsOf(body, tools, target.model);
   const head = headOf(target.name);
-  if (service.cascade && requests.length === 1) {
+  const cascade = service.cascadeOf(target);
+  if (cascade) {
+    if (requests.length > 1)
+      throw new ApiError(400, 'with a teacher behind it a model gives one answer', { param: 'n' });
     const asked = { target, body, request: requests[0] };
-    return cascaded(c, service, service.cascade, asked, renderingOf(c, body, requests[0], tools, head));
+    return cascaded(c, service, cascade, asked, renderingOf(c, body, requests[0], tools, head));
   }
-  const call = await service.begin(c, target, requests.length);
+  const call = await service.begin(c, target);
   if (body.stream) return stream(call, requests, tools, head, body.stream_options?.include_usage ?? false);
   return call.finish(async () => {
     const results = await Promise.all(requests.map((request) => call.generate(request)));
@@ -146,14 +151,17 @@ async function streamChoice(
     chunk({ choices: [{ index, delta, logprobs: logprobs ? chatLogprobs(logprobs) : null, finish_reason }] });
   };
   const before = tools.length > 0 ? new TextBeforeCalls() : undefined;
+  const deltas = new CallDeltas();
   const result = await call.generate(request, ({ text, logprobs }) => {
     const content = before ? before.push(text) : text;
     if (content !== '' || logprobs) send({ content }, logprobs);
+    for (const delta of before ? deltas.push(text) : []) send({ tool_calls: [delta] });
   });
   const answer = answerOf(result, tools);
-  const rest = before?.rest(answer) ?? '';
+  const rest = deltas.begun > 0 ? '' : (before?.rest(answer) ?? '');
   if (rest !== '') send({ content: rest });
-  if (answer.calls.length > 0) send({ tool_calls: answer.calls.map((each, at) => ({ index: at, ...each })) });
+  const unsent = answer.calls.map((each, at) => ({ index: at, ...each })).slice(deltas.begun);
+  if (unsent.length > 0) send({ tool_calls: unsent });
   send({}, undefined, answer.calls.length > 0 ? 'tool_calls' : result.finishReason);
   return result;
 }
@@ -163,7 +171,7 @@ const OPENING = { role: 'assistant', content: '', refusal: null };
 function requestsOf(body: ChatBody, tools: readonly Tool[], model: ServedModel): GenerateRequest[] {
   const pieces = model.piecesOf(body.messages, tools.length > 0 ? tools : undefined);
   const demanded = demandedTools(tools, body.tool_choice);
-  const grammar = demanded && callGrammar(demanded);
+  const grammar = demanded && callGrammar(demanded, body.parallel_tool_calls ?? false);
   return Array.from({ length: body.n ?? 1 }, (_, choice) => ({
     pieces,
     maxTokens: body.max_completion_tokens ?? body.max_tokens ?? Number.MAX_SAFE_INTEGER,

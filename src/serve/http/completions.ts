@@ -40,7 +40,7 @@ export async function completions(c: Context, service: Service): Promise<Respons
   }
   const target = service.models.find(body.model);
   const requests = promptsOf(body.prompt).map((prompt) => choicesOf(body, prompt, target.model.engine.info.vocabSize));
-  const call = await service.begin(c, target, requests.flat().length);
+  const call = await service.begin(c, target);
   const head = headOf(target.name);
   if (body.stream) return stream(call, requests, head, body.stream_options?.include_usage ?? false);
   return call.finish(async () => {

@@ -3,6 +3,7 @@ import type { Context } from 'hono';
 import { z } from 'zod';
 import type { Service } from '../service.ts';
 import { readBody } from './body.ts';
+import { ApiError } from './errors.ts';
 
 const MOST_INPUTS = 256;
 
@@ -22,16 +23,20 @@ const EmbeddingsBody = z.looseObject({
 export async function embeddings(c: Context, service: Service): Promise<Response> {
   const body = await readBody(c, EmbeddingsBody, service.limits.bodyBytes);
   const target = service.models.find(body.model);
-  const call = await service.begin(c, target, 1);
+  const call = await service.begin(c, target);
   return call.finish(async () => {
     const { engine } = target.model;
-    const inputs = await Promise.all(
+    const inputs: number[][] = await Promise.all(
       inputsOf(body.input).map((input) =>
         typeof input === 'string'
           ? engine.call({ kind: 'tokenize', text: input, addSpecial: true, parseSpecial: false })
           : input,
       ),
     );
+    const unknown = inputs.findIndex((tokens) => tokens.some((id) => id >= engine.info.vocabSize));
+    if (unknown >= 0) {
+      throw new ApiError(400, `a token id is outside the vocabulary of ${engine.info.vocabSize}`, { param: 'input' });
+    }
     const data = (await engine.call({ kind: 'embed', inputs })).map((values, index) => ({
       object: 'embedding',
       index,

@@ -50,7 +50,7 @@ const TYPES: Record<Status, string> = {
 };
 
 /** Any failure as one the caller may see; what is our own fault stays unexplained. @param input the field a too long text came in */
-export function toApiError(error: unknown, input: 'messages' | 'prompt' = 'messages'): ApiError {
+export function toApiError(error: unknown, input: 'messages' | 'prompt' | 'input' = 'messages'): ApiError {
   if (error instanceof ApiError) return error;
   if (error instanceof EngineError) {
     const { code, message } = error;

@@ -1,10 +1,15 @@
 // The fields that chat completions and completions share, and what they mean to the engine.
 import { z } from 'zod';
 import type { GenerateRequest } from '../engine/protocol.ts';
+import { REMARKS } from '../grammar/schema.ts';
 import { grammarOf, ResponseFormat } from './response-format.ts';
 
 const count = z.number().int().positive();
 const penalty = z.number().min(-2).max(2).nullish();
+
+const MOST_LABELS = 4096;
+/** In characters. */
+const LONGEST_LABEL = 4096;
 
 export const SharedFields = {
   model: z.string().optional(),
@@ -27,7 +32,7 @@ export const SharedFields = {
   ignore_eos: z.boolean().nullish(),
   response_format: ResponseFormat.nullish(),
   /** Not of OpenAI, as in vLLM: the answer is one of these. */
-  guided_choice: z.array(z.string().min(1)).min(2).max(4096).nullish(),
+  guided_choice: z.array(z.string().min(1).max(LONGEST_LABEL)).min(2).max(MOST_LABELS).nullish(),
   user: z.string().nullish(),
 };
 
@@ -56,10 +61,13 @@ export function labelsOf(body: Shared): string[] | undefined {
   if (body.guided_choice) return [...new Set(body.guided_choice)];
   const format = body.response_format;
   const schema = format?.type === 'json_schema' ? format.json_schema.schema : undefined;
-  const listed = typeof schema === 'object' ? schema.enum : undefined;
-  if (!Array.isArray(listed) || listed.length < 2 || !listed.every((each) => typeof each === 'string'))
-    return undefined;
-  return [...new Set(listed.map((each) => JSON.stringify(each)))];
+  if (typeof schema !== 'object') return undefined;
+  const { type = 'string', enum: listed, ...rest } = schema;
+  const only = type === 'string' && Object.keys(rest).every((keyword) => REMARKS.has(keyword));
+  if (!only || !Array.isArray(listed) || listed.length > MOST_LABELS) return undefined;
+  if (!listed.every((each) => typeof each === 'string' && each.length <= LONGEST_LABEL)) return undefined;
+  const labels = [...new Set(listed.map((each) => JSON.stringify(each)))];
+  return labels.length < 2 ? undefined : labels;
 }
 
 export function stopsOf(body: Shared): string[] | undefined {

@@ -27,7 +27,7 @@ export interface ToolCall {
   function: { name: string; arguments: string };
 }
 
-const OPEN = '<tool_call>';
+export const OPEN = '<tool_call>';
 const CLOSE = '</tool_call>';
 
 /** The tools among which the answer must choose; undefined when it is free. @throws ApiError for a name that is not among them */
@@ -40,8 +40,13 @@ export function demandedTools(tools: readonly Tool[], choice: ToolChoice | null 
   throw new ApiError(400, `there is no tool '${choice.function.name}'`, { param: 'tool_choice.function.name' });
 }
 
-/** One call of one of the tools, its arguments by the tool's schema. @throws CupelError for a schema that cannot be enforced */
-export function callGrammar(tools: readonly Tool[]): string {
+const MOST_CALLS = 8;
+
+/**
+ * A call of one of the tools, its arguments by the tool's schema; several, one after the other, only where they were asked for.
+ * @throws CupelError for a schema that cannot be enforced
+ */
+export function callGrammar(tools: readonly Tool[], several = false): string {
   const calls: Schema[] = tools.map(({ function: { name, parameters } }) => ({
     type: 'object',
     properties: { name: { const: name }, arguments: (parameters ?? { type: 'object' }) as Schema },
@@ -49,7 +54,9 @@ export function callGrammar(tools: readonly Tool[]): string {
   }));
   const schema = calls.length === 1 ? calls[0] : { anyOf: calls };
   const grammar = schemaToGbnf(hoistDefinitions(schema, tools), 'tools.function.parameters');
-  return grammar.replace(/^root ::= (.*)$/m, `root ::= "${OPEN}\\n" $1 "\\n${CLOSE}"`);
+  const more = several ? ` ("\\n" a--call){0,${MOST_CALLS - 1}}` : '';
+  // no rule of a schema has two dashes in its name
+  return grammar.replace(/^root ::= (.*)$/m, `root ::= a--call${more}\na--call ::= "${OPEN}\\n" $1 "\\n${CLOSE}"`);
 }
 
 /** References inside a tool's parameters count from the parameters, here from the whole. */
@@ -88,13 +95,14 @@ export function parseCalls(text: string, tools: readonly Tool[]): ParsedAnswer {
   return { content: rest.trim() === '' ? null : rest.trim(), calls };
 }
 
+export const callId = () => `call_${randomBytes(12).toString('hex')}`;
+
 function readCall(text: string): ToolCall | undefined {
   try {
     const value = JSON.parse(text) as { name?: unknown; arguments?: unknown; parameters?: unknown };
     const given = value.arguments ?? value.parameters;
     if (typeof value.name !== 'string' || typeof given !== 'object' || given === null) return undefined;
-    const id = `call_${randomBytes(12).toString('hex')}`;
-    return { id, type: 'function', function: { name: value.name, arguments: JSON.stringify(given) } };
+    return { id: callId(), type: 'function', function: { name: value.name, arguments: JSON.stringify(given) } };
   } catch {
     return undefined;
   }

@@ -24,6 +24,9 @@ export interface SamplingOptions {
   grammar?: string;
 }
 
+/** One step of a grammar takes milliseconds. */
+const SLOWEST_MS = 2000;
+
 /** How many generated tokens the penalties look back on. */
 const PENALTY_WINDOW = 4096;
 
@@ -47,7 +50,9 @@ export class Sampler {
       .filter(([id]) => id >= 0 && id < model.vocabSize);
     this.grammar = options.grammar === undefined ? null : llama.samplerGrammar(model.vocab, options.grammar, 'root');
     if (options.grammar !== undefined && !this.grammar) {
-      throw new CupelError('the grammar does not parse', { place: { field: 'grammar' } });
+      throw new CupelError('the schema cannot be enforced: it refers to itself without anything in between', {
+        place: { field: 'grammar' },
+      });
     }
     this.chain = createChain(llama, model, options);
   }
@@ -57,9 +62,23 @@ export class Sampler {
     for (const [id, value] of this.bias) logits[id] += value;
     const first = this.chain.length === 0 ? indexOfLargest(logits) : this.sample(logits, null);
     if (!this.grammar) return first;
-    if (this.isText(first) && this.candidates.allows(this.grammar, first, logits[first])) return first;
+    return this.inTime(() => this.following(this.grammar, first, logits));
+  }
+
+  private following(grammar: Pointer, first: number, logits: Float32Array): number {
+    if (this.isText(first) && this.candidates.allows(grammar, first, logits[first])) return first;
     // only when the free choice is forbidden is the whole vocabulary checked against the grammar
-    return this.sample(logits, this.grammar);
+    return this.sample(logits, grammar);
+  }
+
+  /** A grammar that is ambiguous without bounds would keep all others waiting. */
+  private inTime<T>(work: () => T): T {
+    const started = performance.now();
+    const done = work();
+    if (performance.now() - started < SLOWEST_MS) return done;
+    throw new CupelError('the schema has too many alternatives at once to be enforced', {
+      place: { field: 'grammar' },
+    });
   }
 
   /** Ends an answer, or goes on with whole characters of visible text. */
@@ -72,7 +91,7 @@ export class Sampler {
   /** Tells penalties and grammar which token was taken. */
   accept(token: number): void {
     if (this.grammar) {
-      this.llama.samplerAccept(this.grammar, token);
+      this.inTime(() => this.llama.samplerAccept(this.grammar, token));
       this.utf8 = advanceUtf8(this.utf8, this.candidates.bytes.of(token));
     }
     for (const sampler of this.chain) this.llama.samplerAccept(sampler, token);
