@@ -224,6 +224,11 @@ it('models are listed and described', async () => {
   expect(await server.client.models.retrieve('tiny')).toMatchObject({ id: 'tiny', object: 'model', owned_by: 'cupel' });
 });
 
+it('a prompt of megabytes is refused without being counted', async () => {
+  const refused = server.client.completions.create({ model: 'tiny', prompt: 'y'.repeat(4_000_000) });
+  await expect(refused).rejects.toThrow(/at least 62500 tokens; the context holds 512/);
+});
+
 it('with any name allowed, a server of one model answers by whatever an application calls it', async () => {
   const open = await startTinyServer({ anyName: true });
   const answer = await open.client.chat.completions.create({ ...greedy, model: 'gpt-4o', messages: user('hi') });

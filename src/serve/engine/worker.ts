@@ -122,6 +122,7 @@ class EngineThread {
 
   private generate(id: number, request: GenerateRequest): void {
     this.attempt(id, () => {
+      this.refuseHuge(request);
       const prompt = this.promptOf(request);
       const { contextTokens } = this.context;
       const labels = request.labels && this.labelsOf(request.labels);
@@ -188,6 +189,17 @@ class EngineThread {
     const delta = request.stream ? generation.delta() : undefined;
     if (delta) this.events.push({ type: 'delta', id, delta });
     if (generation.finish) this.events.push({ type: 'done', id, result: generation.result() });
+  }
+
+  /** To count the tokens of megabytes would keep others waiting for seconds. */
+  private refuseHuge({ text = '', pieces = [] }: GenerateRequest): void {
+    const { contextTokens } = this.context;
+    const bytes = [text, ...pieces.map((piece) => piece.text)].reduce((sum, each) => sum + Buffer.byteLength(each), 0);
+    if (bytes <= 64 * contextTokens) return;
+    const least = Math.ceil(bytes / this.bytes.longest);
+    if (least <= contextTokens) return;
+    const message = `the prompt has at least ${least} tokens; the context holds ${contextTokens}`;
+    throw new Refused('context_length_exceeded', message);
   }
 
   private promptOf({ tokens, pieces, text }: GenerateRequest): number[] {

@@ -38,10 +38,20 @@ export class TokenBytes {
   private readonly model: LlamaModel;
   private readonly known = new Map<number, Uint8Array>();
   private readonly room = new Uint8Array(1024);
+  private most: number | undefined;
 
   constructor(llama: Llama, model: LlamaModel) {
     this.llama = llama;
     this.model = model;
+  }
+
+  /** Of the longest token, at least 64: names of control tokens count too. */
+  get longest(): number {
+    this.most ??= Array.from({ length: this.model.vocabSize }, (_, token) => this.of(token).length).reduce(
+      (a, b) => Math.max(a, b),
+      64,
+    );
+    return this.most;
   }
 
   of(token: number): Uint8Array {
