@@ -14,7 +14,7 @@ interface ServeChoices {
   parallel?: number;
   queue?: number;
   adapter: Adapter[];
-  anyName?: boolean;
+  exactNames?: boolean;
   unproven?: boolean;
 }
 
@@ -43,8 +43,8 @@ export function register(program: Command): void {
       [],
     )
     .option(
-      '--any-name',
-      'with one model: answer whatever name is asked for, so that applications only change their base URL',
+      '--exact-names',
+      'with one model: refuse other names with 404; without it the model answers whatever name is asked for',
     )
     .option(
       '--unproven',
@@ -87,7 +87,7 @@ export function register(program: Command): void {
       contextTokens: options.context,
       parallel: options.parallel,
       queue: options.queue,
-      anyName: options.anyName,
+      exactNames: options.exactNames,
     });
     process.stderr.write(`listening on ${server.url}, model ${server.model}\n`);
     await stopped();

@@ -75,6 +75,8 @@ describe('adapters', () => {
     expect((await server.post('/admin/adapters', { id: 'tuned', path: adapter }, ADMIN)).status).toBe(201);
     expect(await say('tuned')).not.toBe(await say('tiny'));
     await remove('/admin/adapters/tuned');
+    // the base, the only one left, does not answer for it
+    await expect(say('tuned')).rejects.toMatchObject({ status: 404, code: 'model_not_found' });
   });
 });
 

@@ -12,17 +12,20 @@ export interface Target {
 
 export class Models {
   private readonly targets = new Map<string, Target>();
-  private readonly anyName: boolean;
+  private readonly exactNames: boolean;
+  /** Names that were dropped: nothing else answers by them. */
+  private readonly dropped = new Set<string>();
 
-  /** @param options.anyName while there is only one model, it answers whatever it is called */
-  constructor(options: { anyName?: boolean } = {}) {
-    this.anyName = options.anyName ?? false;
+  /** @param options.exactNames otherwise an only model answers whatever it is called, so that applications change their base URL alone */
+  constructor(options: { exactNames?: boolean } = {}) {
+    this.exactNames = options.exactNames ?? false;
   }
 
   /** @throws ApiError 409 when the name is taken */
   add(target: Target): void {
     this.checkFree(target.name);
     this.targets.set(target.name, target);
+    this.dropped.delete(target.name);
   }
 
   /** @throws ApiError 409 */
@@ -32,7 +35,7 @@ export class Models {
   }
 
   remove(name: string): void {
-    this.targets.delete(name);
+    if (this.targets.delete(name)) this.dropped.add(name);
   }
 
   list(): Target[] {
@@ -56,7 +59,8 @@ export class Models {
     const known = this.targets.get(name ?? '');
     if (known) return known;
     const [only, ...others] = this.list();
-    if (only && others.length === 0 && (this.anyName || name === undefined)) return only;
+    const meant = name === undefined || !(this.exactNames || this.dropped.has(name));
+    if (only && others.length === 0 && meant) return only;
     throw this.unknown(name);
   }
 

@@ -5,7 +5,7 @@ import { startTinyServer, type TinyServer } from '../../test/tiny-server.ts';
 
 let server: TinyServer;
 beforeAll(async () => {
-  server = await startTinyServer({ bodyBytes: 20_000 });
+  server = await startTinyServer({ bodyBytes: 20_000, exactNames: true });
 });
 afterAll(() => server.close());
 

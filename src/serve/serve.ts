@@ -30,8 +30,8 @@ export interface ServeOptions {
   adminKey?: string;
   /** Asked before anything is loaded while the server runs; throws what keeps it from being served. Everything is let in without it. */
   admit?: Admit;
-  /** A server of one model answers whatever model name it is asked for. */
-  anyName?: boolean;
+  /** A server of one model refuses other names too, with 404; otherwise it answers whatever name it is asked for. */
+  exactNames?: boolean;
   /** Requests that may wait before others are refused with 429. */
   queue?: number;
   bodyBytes?: number;
@@ -55,7 +55,7 @@ const USUAL_DRAIN = 30;
 /** @throws CupelError when the model cannot be loaded or the port is taken */
 export async function serve(options: ServeOptions): Promise<RunningServer> {
   const { host, port, threads, contextTokens, parallel, drainSeconds = USUAL_DRAIN } = options;
-  const models = new Models({ anyName: options.anyName });
+  const models = new Models({ exactNames: options.exactNames });
   const modelOptions = { threads, contextTokens, parallel };
   const service = new Service(models, {
     limits: { bodyBytes: options.bodyBytes ?? USUAL_BODY, queue: options.queue ?? USUAL_QUEUE },
