@@ -25,9 +25,9 @@ const samples: Sample[] = Array.from({ length: batch * (steps + 2) }, (_, row) =
   ids: Int32Array.from({ length }, (_, at) => (at === 0 ? 100 + row : random.below(config.vocabularySize))),
   answers: [{ start: (length * 3) / 4, end: length }],
 }));
-const lanes = kind.startsWith('full') ? 1 : threads;
-const packing = planPacking(samples, batch * length, lanes);
 const full = kind.startsWith('full-');
+const lanes = full ? 1 : threads;
+const packing = planPacking(samples, batch * length, lanes);
 const width = kind.replace('full-', '');
 const common = {
   base: { family, config, weights: student.weights },

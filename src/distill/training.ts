@@ -23,6 +23,7 @@ import { backwardShare } from '../train/layer-sampling.ts';
 import { type LoopResult, type LossRecord, type Progressing, train } from '../train/loop.ts';
 import { adaptedWeight, adapterMatrices, type LoraLayout, loraLayout } from '../train/lora.ts';
 import { STATE_BYTES } from '../train/optimiser.ts';
+import { mayBeCut } from '../train/parts.ts';
 import { type MaskedTheta, openRiglTrainer } from '../train/rigl-trainer.ts';
 import { answerTokens, type Sample } from '../train/sample.ts';
 import type { BaseModel } from '../train/step-graph.ts';
@@ -206,9 +207,9 @@ async function deviceFor(options: DistillOptions, say: (message: string) => void
   return device;
 }
 
-/** Parts of a batch that are computed at once, a thread each, where parts can be: adapters on the processor, without experts. */
+/** Parts of a batch that are computed at once, a thread each, where parts can be: adapters on the processor. */
 function lanesOf(options: DistillOptions, family: ModelFamily, device: Device): number {
-  const whole = options.full || options.firstLayer > 0 || (options.ffnDensity ?? 1) < 1 || family.balance;
+  const whole = options.full || (options.ffnDensity ?? 1) < 1 || !mayBeCut(family, options.firstLayer);
   return whole || device !== 'cpu' ? 1 : Math.min(MOST_LANES, options.threads ?? availableParallelism());
 }
 

@@ -22,11 +22,10 @@ const LEAST_SAVED = 1 / 8;
 /** Attention under a mask whose last queries and keys are the same tokens in order: chunks of queries meet no key after them. */
 function causal(b: Builder, mask: Value): Attend {
   const [queries, keys] = [mask.shape[2], mask.shape[3]];
-  if (typeof queries !== 'number' || typeof keys !== 'number')
-    return (q, k, v, scale) => b.attention(q, k, v, mask, scale);
+  const square: Attend = (q, k, v, scale) => b.attention(q, k, v, mask, scale);
+  if (typeof queries !== 'number' || typeof keys !== 'number') return square;
   const chunks = Math.max(1, Math.round(queries / CHUNK));
-  if ((queries * (1 - 1 / chunks)) / (2 * keys) < LEAST_SAVED)
-    return (q, k, v, scale) => b.attention(q, k, v, mask, scale);
+  if ((queries * (1 - 1 / chunks)) / (2 * keys) < LEAST_SAVED) return square;
   const ends = Array.from({ length: chunks }, (_, i) => Math.round(((i + 1) * queries) / chunks));
   const sizes = ends.map((end, i) => end - (ends[i - 1] ?? 0));
   const before = (x: Value, axis: number, chunk: number) =>

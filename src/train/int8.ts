@@ -19,13 +19,11 @@ export function int8Weight(
   read: () => Float32Array,
   levels: Levels,
 ): { forward: Int8Weight; transposed: Int8Weight } {
-  const transposed = once(() => quantiseInputs(read(), outputs, inputs, levels));
   return {
     forward: int8Table(b, name, [outputs, inputs], read, levels),
-    transposed: {
-      q: b.constant(`${name}.qT`, 'int8', [outputs, inputs], () => transposed().q),
-      scale: b.constant(`${name}.scaleT`, 'float32', [inputs], () => transposed().scale),
-    },
+    transposed: constants(b, [`${name}.qT`, `${name}.scaleT`], [outputs, inputs], () =>
+      quantiseInputs(read(), outputs, inputs, levels),
+    ),
   };
 }
 
@@ -69,20 +67,27 @@ export function int8Table(
   read: () => Float32Array,
   levels: Levels,
 ): Int8Weight {
-  const made = once(() => quantiseOutputs(rotateRows(read(), inputs), outputs, inputs, levels));
-  return {
-    q: b.constant(`${name}.q`, 'int8', [inputs, outputs], () => made().q),
-    scale: b.constant(`${name}.scale`, 'float32', [outputs], () => made().scale),
-  };
+  return constants(b, [`${name}.q`, `${name}.scale`], [inputs, outputs], () =>
+    quantiseOutputs(rotateRows(read(), inputs), outputs, inputs, levels),
+  );
 }
 
-/** The two constants of a weight are read one after the other: quantise once, and let go after the second. */
-function once(make: () => Quantised): () => Quantised {
+/** q of `shape` and a scale for each of its columns: read one after the other, quantised once, and let go after the second. */
+function constants(
+  b: Builder,
+  [q, scale]: readonly [string, string],
+  shape: readonly [number, number],
+  make: () => Quantised,
+): Int8Weight {
   let kept: Quantised | null = null;
-  return () => {
-    const made = kept ?? make();
-    kept = kept ? null : made;
-    return made;
+  const made = () => {
+    const now = kept ?? make();
+    kept = kept ? null : now;
+    return now;
+  };
+  return {
+    q: b.constant(q, 'int8', shape, () => made().q),
+    scale: b.constant(scale, 'float32', [shape[1]], () => made().scale),
   };
 }
 

@@ -1,7 +1,7 @@
 // A step in parts: some rows of its batch each, run side by side on a thread of their own. That is faster than both threads on
 // every op, and only what is under way keeps its activations.
 import { floats, type Tensor } from '../graph/tensor.ts';
-import type { PackLayout } from '../models/model.ts';
+import type { ModelFamily, PackLayout } from '../models/model.ts';
 import type { Session, Tensors } from '../runtime/session.ts';
 import type { Batch } from './packing.ts';
 
@@ -18,6 +18,11 @@ export interface PartPlan {
 const LEAST_TOKENS = 256;
 /** Two threads on two parts against two threads on each op (measured: 1.21 on SmolLM2 at 256 tokens a part). */
 const GAIN = 1.2;
+
+/** A balancing loss of experts is of a whole batch; so are the features of frozen first layers. */
+export function mayBeCut({ balance }: ModelFamily, firstLayer = 0): boolean {
+  return !balance && firstLayer === 0;
+}
 
 export function whole(layout: PackLayout): PartPlan {
   return { count: 1, lanes: 1, layout };

@@ -23,7 +23,7 @@ import {
   placements,
   placeOnce,
 } from './packing.ts';
-import { cutBatch, type PartPlan, PartRunner, planParts, vector, whole } from './parts.ts';
+import { cutBatch, mayBeCut, type PartPlan, PartRunner, planParts, vector, whole } from './parts.ts';
 import { groupByPrefix, oneGroupOf, type PrefixGroup } from './prefix.ts';
 import type { Sample } from './sample.ts';
 import { type Selected, TokenSelection } from './select.ts';
@@ -141,10 +141,9 @@ export async function openTrainer(training: Packing, validation: Packing, option
   };
 }
 
-/** A balancing loss of experts is of a whole batch; so are the features of frozen layers. */
 function partsOf(layout: PackLayout, { base, lora, runtime, parts, accumulate }: TrainerOptions): PartPlan {
-  const divisible = !base.family.balance && !lora.options.firstLayer;
-  return divisible ? (parts ?? planParts(layout, runtime.lanes ?? 1, accumulate)) : whole(layout);
+  if (!mayBeCut(base.family, lora.options.firstLayer)) return whole(layout);
+  return parts ?? planParts(layout, runtime.lanes ?? 1, accumulate);
 }
 
 /** A batch with its share of the loss of several. */
