@@ -72,6 +72,20 @@ it('more beginnings than are held, mixed, with callers that leave', async () => 
   await expect.poll(idle, { timeout: 5000 }).toMatchObject({ running: 0, waiting: 0 });
 });
 
+it('a longer beginning takes what a shorter one has, and answers the same', async () => {
+  const longer = `${beginning('four')}${'and to it belongs a supplement of some length; '.repeat(4)}`;
+  const prompts = [
+    ...Array.from({ length: 3 }, (_, i) => `${beginning('four')}case ${i}`),
+    ...Array.from({ length: 4 }, (_, i) => `${longer}case ${i * 31}`),
+  ];
+  const found: Awaited<ReturnType<typeof ask>>[] = [];
+  for (const prompt of prompts) found.push(await ask(shared, prompt));
+  expect(found.map(({ text }) => text)).toEqual(await textsOf(own, prompts));
+  const [short, long] = [found[2], found[6]].map(({ cached }) => cached);
+  expect(short).toBeGreaterThan(192);
+  expect(long).toBeGreaterThan(short + 64);
+});
+
 it('labels and seeds', async () => {
   const prompts = Array.from({ length: 6 }, (_, i) => `${beginning('three')}label ${i}`);
   const labels = { guided_choice: ['red', 'redder', 'blue'], ignore_eos: false };

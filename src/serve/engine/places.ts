@@ -6,6 +6,8 @@ import { createSlots, occupySlot, type Slot } from './slot.ts';
 
 export interface Places {
   readonly slots: readonly Slot[];
+  /** Whether all of a batch attends to one cache. */
+  readonly shareOneCache: boolean;
   /** Puts a generation on a slot, unless it should wait for another prompt, or nothing is free. */
   take(generation: Generation): 'taken' | 'wait' | 'full';
   /** A slot was freed. */
@@ -14,6 +16,7 @@ export interface Places {
 
 export class OwnCaches implements Places {
   readonly slots: Slot[];
+  readonly shareOneCache = false;
   private readonly context: LlamaContext;
   private uses = 0;
 

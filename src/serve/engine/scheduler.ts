@@ -2,6 +2,7 @@
 import type { Batch } from '../llama/batch.ts';
 import type { LlamaContext } from '../llama/context.ts';
 import type { Pointer } from '../llama/layout.ts';
+import { Gathering } from './gather.ts';
 import type { Generation } from './generation.ts';
 import type { Places } from './places.ts';
 import { releaseSlot, type Slot } from './slot.ts';
@@ -39,6 +40,7 @@ export class Scheduler {
   private readonly places: Places;
   private readonly waiting: Generation[] = [];
   private readonly events: SchedulerEvents;
+  private readonly gathering = new Gathering();
   private adapter: string | undefined;
 
   constructor(
@@ -94,7 +96,7 @@ export class Scheduler {
 
   /** One decode call and what follows from its logits. */
   step(): void {
-    this.admit();
+    if (!this.holdsBack()) this.admit();
     const active = this.slotsOfTurn();
     this.batch.clear();
     const rows: Rows[] = [];
@@ -114,12 +116,24 @@ export class Scheduler {
     if (rows.length === 0) return;
     const { vocabSize } = this.settings;
     const logits = this.context.logits(this.batch.outputs);
+    let ended = 0;
     for (const { slot, first, count } of rows) {
       const own = Array.from({ length: count }, (_, i) =>
         logits.subarray((first + i) * vocabSize, (first + i + 1) * vocabSize),
       );
       this.advance(slot, own, rows.length);
+      if (!slot.busy) ended++;
     }
+    this.gathering.stepped(ended, performance.now());
+  }
+
+  private holdsBack(): boolean {
+    if (!this.places.shareOneCache) return false;
+    const waiting = this.waiting.reduce((sum, { pending, sharedPrefix }) => sum + pending.length - sharedPrefix, 0);
+    const running = this.slots.reduce((sum, { next, drafts, prompt, cached }) => {
+      return sum + next.length + drafts.length + (prompt ? prompt.length - cached.length : 0);
+    }, 0);
+    return this.gathering.holds(waiting, running, performance.now());
   }
 
   /** Gives waiting prompts to free sequences, the one with the longest cached prefix first. */

@@ -21,6 +21,7 @@ const LONGER = 64;
 
 export class SharedPlaces implements Places {
   readonly slots: readonly Slot[];
+  readonly shareOneCache = true;
   private readonly answering: readonly Slot[];
   private readonly anchors: readonly Slot[];
   private readonly context: LlamaContext;
@@ -43,8 +44,9 @@ export class SharedPlaces implements Places {
     if (!slot) return 'full';
     const { pending, request, sharedPrefix } = generation;
     const [anchor, reuse] = this.bestAnchor(pending, request.adapter);
-    if (!anchor || reuse + LONGER <= sharedPrefix) return this.hold(pending.slice(0, sharedPrefix), request.adapter);
-    if (anchor.busy) return 'wait';
+    if (anchor?.busy) return 'wait';
+    const prefix = pending.slice(0, sharedPrefix);
+    if (!anchor || reuse + LONGER <= sharedPrefix) return this.hold(prefix, request.adapter, anchor);
     const own = pending.length - reuse + Math.min(request.maxTokens, ANSWER_ROOM);
     if (!this.makeRoom(own, anchor)) return 'full';
     this.context.copySequence(anchor.sequence, slot.sequence, reuse);
@@ -71,12 +73,17 @@ export class SharedPlaces implements Places {
     return [best, most];
   }
 
-  /** Has a prefix evaluated, for answers to stand on afterwards. */
-  private hold(prefix: readonly number[], adapter: string | undefined): 'wait' | 'full' {
-    const anchor = this.unusedAnchors()[0];
+  /** Has a prefix evaluated beyond what a shorter one has of it, for answers to stand on afterwards. */
+  private hold(prefix: readonly number[], adapter: string | undefined, shorter: Slot | undefined): 'wait' | 'full' {
+    const anchor = this.unusedAnchors().find((each) => each !== shorter);
     if (!anchor) return 'full';
     this.empty(anchor);
     if (!this.makeRoom(prefix.length, anchor)) return 'full';
+    const known = shorter ? commonPrefix(prefix, shorter.cached) : 0;
+    if (shorter && known > 0) {
+      this.context.copySequence(shorter.sequence, anchor.sequence, known);
+      anchor.cached = [...prefix.slice(0, known)];
+    }
     anchor.adapter = adapter;
     anchor.prompt = prefix;
     anchor.busy = true;
