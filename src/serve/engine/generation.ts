@@ -2,7 +2,7 @@
 import type { LlamaModel } from '../llama/model.ts';
 import type { Sampler } from '../llama/sampler.ts';
 import type { TokenBytes } from '../llama/tokenize.ts';
-import { Drafter } from './draft.ts';
+import { Drafter, type NextToken } from './draft.ts';
 import type { LabelWalk } from './labels.ts';
 import { logprobsOf } from './logprobs.ts';
 import { OutputText } from './output.ts';
@@ -39,7 +39,7 @@ export class Generation {
     request: GenerateRequest,
     prompt: readonly number[],
     sampler: Sampler,
-    shared: { model: LlamaModel; bytes: TokenBytes; labels?: LabelWalk },
+    shared: { model: LlamaModel; bytes: TokenBytes; labels?: LabelWalk; next?: NextToken },
   ) {
     this.id = id;
     this.request = request;
@@ -52,7 +52,7 @@ export class Generation {
     this.bytes = shared.bytes;
     this.output = new OutputText(request.stop);
     this.labels = shared.labels;
-    this.drafter = new Drafter(prompt);
+    this.drafter = new Drafter(prompt, shared.next);
   }
 
   /**
@@ -76,9 +76,13 @@ export class Generation {
     return next;
   }
 
-  /** Tokens that may come after the last one taken, for the model to check. */
-  propose(): number[] {
-    return this.labels || this.finish ? [] : this.drafter.propose(this.request.maxTokens - this.generated.length - 1);
+  /**
+   * Tokens that may come after the last one taken, for the model to check.
+   * @param room most of them
+   */
+  propose(room: number): number[] {
+    if (this.labels || this.finish) return [];
+    return this.drafter.propose(Math.min(room, this.request.maxTokens - this.generated.length - 1));
   }
 
   private takeLabel(logits: Float32Array, labels: LabelWalk): number[] {

@@ -19,11 +19,13 @@ export interface SchedulerSettings {
   vocabSize: number;
   /** Whether the cache can be cut back, so that drafts may be wrong. */
   canDraft: boolean;
+  /** Drafts that one decode may check, of all answers together. */
+  drafts: number;
   /** LoRA adapters by name. */
   adapters: ReadonlyMap<string, Pointer>;
 }
 
-/** With more answers than this in a batch the cores are busy anyway, and drafts only cost. */
+/** With more answers than this in a batch the cores are busy anyway, and even drafts that are nearly always right only cost. */
 const MOST_DRAFTING = 4;
 
 /** Rows of logits of one slot. */
@@ -209,10 +211,11 @@ export class Scheduler {
 
   private draftsOf(slot: Slot, running: number): number[] {
     slot.drafts = [];
-    if (!this.settings.canDraft || running > MOST_DRAFTING) return [];
+    const { canDraft, drafts } = this.settings;
+    if (!canDraft || running > MOST_DRAFTING) return [];
     const share = Math.floor(this.batch.capacity / this.slots.length) - slot.next.length;
-    const room = Math.min(share, slot.limit - slot.cached.length - slot.next.length);
-    return slot.generation!.propose().slice(0, Math.max(0, room));
+    const room = Math.min(share, slot.limit - slot.cached.length - slot.next.length, Math.floor(drafts / running));
+    return slot.generation!.propose(Math.max(0, room));
   }
 
   private moveOut(slot: Slot): void {

@@ -24,6 +24,7 @@ import type {
   ToEngine,
 } from './protocol.ts';
 import { RecentPrompts } from './recent.ts';
+import { RecentAnswers } from './recent-answers.ts';
 import { Refused } from './refused.ts';
 import { Scheduler, type SchedulerEvents } from './scheduler.ts';
 import { isSharing, SharedLane } from './shared-lane.ts';
@@ -49,6 +50,7 @@ class EngineThread {
   private shared: SharedLane | null | undefined;
   private readonly makeShared: () => SharedLane | null;
   private readonly recent = new RecentPrompts();
+  private readonly answers = new RecentAnswers();
   private readonly adapters: Adapters;
   private readonly threads: number;
   private readonly outputs: number;
@@ -80,6 +82,7 @@ class EngineThread {
     const settings = {
       vocabSize: this.model.vocabSize,
       canDraft: this.model.canCutBack,
+      drafts: MORE_OUTPUTS,
       adapters: this.adapters.pointers,
     };
     const events: SchedulerEvents = {
@@ -135,7 +138,8 @@ class EngineThread {
       if (request.adapter !== undefined) this.adapters.require(request.adapter);
       const sampler = new Sampler(this.llama, this.model, this.candidates, request.sampling);
       const bounded = { ...request, maxTokens: Math.min(request.maxTokens, room) };
-      const shared = { model: this.model, bytes: this.bytes, labels: labels?.walk };
+      const next = (text: readonly number[]) => this.answers.next(request.adapter, text);
+      const shared = { model: this.model, bytes: this.bytes, labels: labels?.walk, next };
       this.enqueue(new Generation(id, bounded, prompt, sampler, shared));
     });
   }
@@ -188,7 +192,9 @@ class EngineThread {
     const { id, request } = generation;
     const delta = request.stream ? generation.delta() : undefined;
     if (delta) this.events.push({ type: 'delta', id, delta });
-    if (generation.finish) this.events.push({ type: 'done', id, result: generation.result() });
+    if (!generation.finish) return;
+    if (!request.labels) this.answers.add(request.adapter, generation.prompt, generation.generated);
+    this.events.push({ type: 'done', id, result: generation.result() });
   }
 
   /** To count the tokens of megabytes would keep others waiting for seconds. */
