@@ -107,6 +107,22 @@ describe('embeddings', () => {
     const long = await server.post('/v1/embeddings', { input: 'x'.repeat(5000) });
     expect(await long.json()).toMatchObject({ error: { code: 'context_length_exceeded' } });
   });
+
+  it('and token counts of what no context could hold are refused before they are counted', async () => {
+    const huge = 'x'.repeat(64 * 4096 + 1);
+    const messages = [{ role: 'user', content: huge }];
+    for (const [path, body] of [
+      ['/v1/embeddings', { input: ['short', huge] }],
+      ['/tokenize', { content: huge }],
+      ['/tokenize', { messages }],
+    ] as const) {
+      const response = await server.post(path, body);
+      expect([response.status, ((await response.json()) as { error: { message: string } }).error.message]).toEqual([
+        400,
+        expect.stringContaining('send it in parts'),
+      ]);
+    }
+  });
 });
 
 describe('token ids', () => {

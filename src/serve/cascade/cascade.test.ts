@@ -263,6 +263,28 @@ test('a teacher that is away, or paid out, leaves the answer to the student', as
   expect(who(await post())).toEqual(['student', 'budget']);
 });
 
+test('a teacher that fails again and again is not asked for a while; refusals of one request do not count', async () => {
+  await start(-5);
+  status = 422;
+  for (let i = 0; i < 4; i++) expect(who(await post())).toEqual(['student', 'teacher-away']);
+  expect(asked).toHaveLength(4);
+  status = 503;
+  for (let i = 0; i < 5; i++) expect(who(await post())).toEqual(['student', 'teacher-away']);
+  expect(asked).toHaveLength(7);
+  expect(await (await server!.get('/v1/cascade')).json()).toMatchObject({ teacher_away: true });
+  expect(await (await server!.get('/metrics')).text()).toContain('cupel_cascade_teacher_away 1');
+});
+
+test('raw prompts are answered by the student, which says so, streamed or not', async () => {
+  await start(-5);
+  const body = { model: 'tiny', prompt: 'abc', max_tokens: 2 };
+  expect(who(await server!.post('/v1/completions', body))).toEqual(['student', 'raw-prompt']);
+  const streaming = await server!.post('/v1/completions', { ...body, stream: true });
+  expect(who(streaming)).toEqual(['student', 'raw-prompt']);
+  expect(await streaming.text()).toContain('[DONE]');
+  expect(asked).toEqual([]);
+});
+
 test('a shadow answers nobody and is compared', async () => {
   await start(5, { mode: 'shadow' });
   expect(who(await post())).toEqual(['teacher', 'shadow']);

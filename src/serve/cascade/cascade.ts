@@ -3,12 +3,14 @@ import { createHash } from 'node:crypto';
 import { Counter, Gauge, type Registry } from 'prom-client';
 import { agreementOf, type Calibration, confidenceOf, signalsOf } from '../../chat/confidence.ts';
 import type { GenerateResult } from '../engine/protocol.ts';
+import { Breaker } from './breaker.ts';
 import { HourlyBudget } from './budget.ts';
 import { type Asked, fits, type Said, saidIn, sameSaid } from './said.ts';
 import {
   askTeacher,
   streamTeacher,
   type TeacherAnswer,
+  TeacherAway,
   TeacherBrokeOff,
   type TeacherSettings,
   type TeacherUsage,
@@ -39,12 +41,14 @@ export interface CascadeSettings {
   paired?: { add(student: number, teacher: number): void; bounds(): { lower: number; upper: number } };
 }
 
-export type Reason = 'confident' | 'unsure' | 'budget' | 'teacher-away' | 'shadow' | 'canary';
+/** `raw-prompt`: of `/v1/completions`, which the student always answers: it was calibrated on conversations. */
+export type Reason = 'confident' | 'unsure' | 'budget' | 'teacher-away' | 'shadow' | 'canary' | 'raw-prompt';
 export type Answerer = 'student' | 'teacher';
 
 export class Cascade {
   readonly settings: CascadeSettings;
   readonly #budget: HourlyBudget;
+  readonly #breaker = new Breaker();
   readonly #answers: Counter<'by' | 'reason'>;
   readonly #counts = new Map<string, number>();
   #pairs = { n: 0, equal: 0 };
@@ -55,7 +59,15 @@ export class Cascade {
     const registers = [registry];
     const help = 'Answers of the cascade by who gave them and why';
     this.#answers = new Counter({ name: 'cupel_cascade_answers_total', help, labelNames: ['by', 'reason'], registers });
-    const budget = this.#budget;
+    const [budget, breaker] = [this.#budget, this.#breaker];
+    new Gauge({
+      name: 'cupel_cascade_teacher_away',
+      help: '1 while the teacher is taken to be away, after failures in a row',
+      registers,
+      collect() {
+        this.set(breaker.away ? 1 : 0);
+      },
+    });
     new Gauge({
       name: 'cupel_cascade_teacher_usd_last_hour',
       help: 'US dollars that the teacher cost within the last hour',
@@ -114,8 +126,10 @@ export class Cascade {
     onChunk?: (chunk: object) => void,
   ): Promise<TeacherAnswer> {
     const { teacher, record } = this.settings;
-    const answer = await this.#paid(body, () =>
-      onChunk ? streamTeacher(teacher, body, signal, onChunk) : askTeacher(teacher, body, signal),
+    const answer = await this.#tried(() =>
+      this.#paid(body, () =>
+        onChunk ? streamTeacher(teacher, body, signal, onChunk) : askTeacher(teacher, body, signal),
+      ),
     );
     const { usage, choices } = answer;
     const messages = [...body.messages, choices[0].message];
@@ -123,6 +137,21 @@ export class Cascade {
     if (teaches(body, choices[0]))
       record?.({ model: teacher.model, messages, ...(tools ? { tools } : {}), ...(usage && { usage }) });
     return answer;
+  }
+
+  /** Does not ask a teacher that has failed again and again. */
+  async #tried(ask: () => Promise<TeacherAnswer>): Promise<TeacherAnswer> {
+    if (!this.#breaker.admits()) throw new TeacherAway('the teacher has failed again and again');
+    try {
+      const answer = await ask();
+      this.#breaker.succeeded();
+      return answer;
+    } catch (error) {
+      if (error instanceof TeacherAway && error.refused) this.#breaker.succeeded();
+      else if (error instanceof TeacherAway || error instanceof TeacherBrokeOff) this.#breaker.failed();
+      else this.#breaker.leftOpen();
+      throw error;
+    }
   }
 
   /** A teacher that reports no usage costs too: what it read and wrote is estimated. */
@@ -162,6 +191,7 @@ export class Cascade {
     return {
       mode,
       teacher: teacher.model,
+      teacher_away: this.#breaker.away,
       threshold,
       ...(mode === 'canary' && { share }),
       answers,

@@ -24,7 +24,18 @@ export interface TeacherAnswer extends Record<string, unknown> {
 }
 
 /** The teacher did not answer: unreachable, too slow, or an error of its own. */
-export class TeacherAway extends Error {}
+export class TeacherAway extends Error {
+  /** It is there, and refused this one request. */
+  readonly refused: boolean;
+
+  constructor(message: string, refused = false) {
+    super(message);
+    this.refused = refused;
+  }
+}
+
+/** Of a request that another one need not get. */
+const REFUSALS = new Set([400, 404, 409, 413, 415, 422]);
 
 /** The teacher broke off in the middle of an answer that the caller has already seen a part of. */
 export class TeacherBrokeOff extends Error {
@@ -107,7 +118,7 @@ async function request({ url, model, apiKey }: TeacherSettings, body: object, si
   });
   if (response.ok) return response;
   await response.body?.cancel();
-  throw new TeacherAway(`the teacher answered ${response.status}`);
+  throw new TeacherAway(`the teacher answered ${response.status}`, REFUSALS.has(response.status));
 }
 
 async function readWhole(response: Response): Promise<TeacherAnswer> {

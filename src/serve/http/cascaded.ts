@@ -125,7 +125,14 @@ function tellCaller(error: unknown): never {
   throw error;
 }
 
-function headed(cascade: Cascade, response: Response, by: Answerer, reason: Reason, confidence?: number): Response {
+/** Sets the headers that tell who answered and why, and counts it. */
+export function headed(
+  cascade: Cascade,
+  response: Response,
+  by: Answerer,
+  reason: Reason,
+  confidence?: number,
+): Response {
   cascade.answered(by, reason);
   response.headers.set('x-cupel-answered-by', by);
   response.headers.set('x-cupel-reason', reason);

@@ -3,8 +3,10 @@ import { randomUUID } from 'node:crypto';
 import type { Context } from 'hono';
 import { z } from 'zod';
 import type { GenerateRequest, GenerateResult, TokenReport } from '../engine/protocol.ts';
+import type { Target } from '../models.ts';
 import { type Call, type Service, VERSION_TAG } from '../service.ts';
 import { readBody } from './body.ts';
+import { headed } from './cascaded.ts';
 import { ApiError } from './errors.ts';
 import { eventStream } from './event-stream.ts';
 import { completionLogprobs } from './logprobs.ts';
@@ -34,6 +36,12 @@ type CompletionBody = z.infer<typeof CompletionBody>;
 type Head = ReturnType<typeof headOf>;
 
 export async function completions(c: Context, service: Service): Promise<Response> {
+  const { response, target } = await answered(c, service);
+  const cascade = service.cascadeOf(target);
+  return cascade ? headed(cascade, response, 'student', 'raw-prompt') : response;
+}
+
+async function answered(c: Context, service: Service): Promise<{ response: Response; target: Target }> {
   const body = await readBody(c, CompletionBody, service.limits.bodyBytes);
   if (body.best_of != null && body.best_of !== (body.n ?? 1)) {
     throw new ApiError(400, "'best_of' other than 'n' is not supported", { param: 'best_of' });
@@ -42,14 +50,17 @@ export async function completions(c: Context, service: Service): Promise<Respons
   const requests = promptsOf(body.prompt).map((prompt) => choicesOf(body, prompt, target.model.engine.info.vocabSize));
   const call = await service.begin(c, target);
   const head = headOf(target.name);
-  if (body.stream) return stream(call, requests, head, body.stream_options?.include_usage ?? false);
-  return call.finish(async () => {
+  if (body.stream) {
+    return { target, response: await stream(call, requests, head, body.stream_options?.include_usage ?? false) };
+  }
+  const response = await call.finish(async () => {
     const results = await Promise.all(
       requests.map((choices) => Promise.all(choices.map((request) => call.generate(request)))),
     );
     const choices = results.flat().map((result, index) => ({ index, ...choiceOf(result) }));
     return c.json({ ...head, choices, usage: usageOf(results) });
   });
+  return { target, response };
 }
 
 function headOf(model: string) {

@@ -4,6 +4,7 @@ import { z } from 'zod';
 import type { Service } from '../service.ts';
 import { readBody } from './body.ts';
 import { ApiError } from './errors.ts';
+import { refuseLong } from './long-text.ts';
 
 const MOST_INPUTS = 256;
 
@@ -26,22 +27,24 @@ export async function embeddings(c: Context, service: Service): Promise<Response
   const call = await service.begin(c, target);
   return call.finish(async () => {
     const { engine } = target.model;
-    const inputs: number[][] = await Promise.all(
-      inputsOf(body.input).map((input) =>
-        typeof input === 'string'
-          ? engine.call({ kind: 'tokenize', text: input, addSpecial: true, parseSpecial: false })
-          : input,
-      ),
-    );
+    const texts = inputsOf(body.input);
+    for (const text of texts) if (typeof text === 'string') refuseLong(text, engine.info.contextTokens, 'input');
+    const inputs: number[][] = [];
+    // one after the other: between two calls the engine goes on with what others asked
+    for (const text of texts) {
+      const whole = { kind: 'tokenize', addSpecial: true, parseSpecial: false } as const;
+      inputs.push(typeof text === 'string' ? await engine.call({ ...whole, text }) : text);
+    }
     const unknown = inputs.findIndex((tokens) => tokens.some((id) => id >= engine.info.vocabSize));
     if (unknown >= 0) {
       throw new ApiError(400, `a token id is outside the vocabulary of ${engine.info.vocabSize}`, { param: 'input' });
     }
-    const data = (await engine.call({ kind: 'embed', inputs })).map((values, index) => ({
-      object: 'embedding',
-      index,
-      embedding: body.encoding_format === 'base64' ? asBase64(values) : Array.from(values),
-    }));
+    const data = [];
+    for (const [index, tokens] of inputs.entries()) {
+      const [values] = await engine.call({ kind: 'embed', inputs: [tokens] });
+      const embedding = body.encoding_format === 'base64' ? asBase64(values) : Array.from(values);
+      data.push({ object: 'embedding', index, embedding });
+    }
     const prompt_tokens = inputs.reduce((sum, tokens) => sum + tokens.length, 0);
     return c.json({
       object: 'list',

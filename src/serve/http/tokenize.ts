@@ -5,6 +5,7 @@ import { ChatMessage } from '../../chat/messages.ts';
 import type { Service } from '../service.ts';
 import { readBody } from './body.ts';
 import { ApiError } from './errors.ts';
+import { refuseLong } from './long-text.ts';
 
 /** `content` as llama-server calls it, `prompt` and `messages` as vLLM does. */
 const TokenizeBody = z.looseObject({
@@ -24,15 +25,19 @@ export async function tokenizeText(c: Context, service: Service): Promise<Respon
   if ((text === undefined) === (body.messages === undefined)) {
     throw new ApiError(400, "give 'content' or 'messages'", { param: 'content', code: 'missing_required_parameter' });
   }
-  const tokens = body.messages
-    ? await model.engine.call({ kind: 'encode', pieces: model.piecesOf(body.messages, body.tools) })
+  const pieces = body.messages && model.piecesOf(body.messages, body.tools);
+  const { contextTokens } = model.engine.info;
+  const texts = pieces ? pieces.map((piece) => piece.text) : [text!];
+  refuseLong(texts.join(''), contextTokens, pieces ? 'messages' : 'content');
+  const tokens = pieces
+    ? await model.engine.call({ kind: 'encode', pieces })
     : await model.engine.call({
         kind: 'tokenize',
         text: text!,
         addSpecial: body.add_special ?? false,
         parseSpecial: body.parse_special ?? true,
       });
-  return c.json({ tokens, count: tokens.length, max_model_len: model.engine.info.contextTokens });
+  return c.json({ tokens, count: tokens.length, max_model_len: contextTokens });
 }
 
 const DetokenizeBody = z.looseObject({
