@@ -1,10 +1,10 @@
-import { existsSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { CupelError } from '../base/errors.ts';
 import { lockWorkspace } from './lock.ts';
-import { listArtifacts, openArtifact, runStage } from './store.ts';
+import { listArtifacts, openArtifact, openChecked, runStage } from './store.ts';
 
 const run = (workspace: string, build: (folder: string) => Promise<Record<string, unknown>>, options = {}) =>
   runStage({ workspace, stage: 'demo', stageVersion: 1, inputs: { a: 'x' }, options, build });
@@ -71,6 +71,21 @@ test('a damaged manifest is named', async () => {
   const { path } = await run(workspace, async () => ({}));
   writeFileSync(join(path, 'manifest.json'), '{');
   expect(() => openArtifact(path)).toThrow(CupelError);
+});
+
+test('a file that was changed, cut or removed since is named', async () => {
+  const workspace = workspaceFor();
+  const { path } = await run(workspace, async (folder) => {
+    writeFileSync(join(folder, 'rows.jsonl'), 'abc');
+    return {};
+  });
+  expect((await openChecked(path)).path).toBe(path);
+  for (const change of ['abd', 'ab']) {
+    writeFileSync(join(path, 'rows.jsonl'), change);
+    await expect(openChecked(path)).rejects.toMatchObject({ place: { file: join(path, 'rows.jsonl') } });
+  }
+  rmSync(join(path, 'rows.jsonl'));
+  await expect(openChecked(path)).rejects.toThrow('gone');
 });
 
 test('a workspace is taken by one process, and a dead holder is forgotten', () => {

@@ -95,6 +95,22 @@ export function openArtifact(path: string): Artifact {
   }
 }
 
+/** As `openArtifact`, with every file compared with the manifest's SHA-256. @throws CupelError naming the first that differs */
+export async function openChecked(path: string): Promise<Artifact> {
+  const artifact = openArtifact(path);
+  const { files, stage } = artifact.manifest;
+  for (const [name, { bytes, sha256 }] of Object.entries(files)) {
+    const file = join(path, name);
+    const found = statSync(file, { throwIfNoEntry: false });
+    if (found?.size === bytes && (await sha256File(file)) === sha256) continue;
+    throw new CupelError(found ? 'the file is not what the stage wrote' : 'a file of the artifact is gone', {
+      place: { file },
+      remedy: `delete ${path} and run ${stage} again`,
+    });
+  }
+  return artifact;
+}
+
 /** All finished artifacts of a workspace, oldest first. */
 export function listArtifacts(workspace: string): Artifact[] {
   const root = join(workspace, 'artifacts');

@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import type { Command } from 'commander';
-import { type Artifact, openArtifact } from '../artifacts/store.ts';
+import { type Artifact, openChecked } from '../artifacts/store.ts';
 import { CupelError } from '../base/errors.ts';
 import { COMPRESS_VERSION, compress } from '../compress/compress.ts';
 import { openCheckpoint } from '../formats/checkpoint.ts';
@@ -69,7 +69,7 @@ export function register(program: Command): void {
     (adapter: string, options: CommonOptions & CompressChoices & { student: string }) =>
       withSession(options, async (session) => {
         const student = await findStudent(session, options.student);
-        const artifact = await runCompress(session, student, openArtifact(resolve(adapter)), options);
+        const artifact = await runCompress(session, student, await openChecked(resolve(adapter)), options);
         print(session.json, { artifact: artifact.path, ...artifact.manifest.facts }, () =>
           Object.keys(artifact.manifest.files)
             .map((name) => fileOf(artifact, name))

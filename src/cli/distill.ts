@@ -1,7 +1,7 @@
 // `cupel distill`: trains a LoRA adapter on the teacher's answers.
 import { resolve } from 'node:path';
 import { type Command, Option } from 'commander';
-import { type Artifact, openArtifact } from '../artifacts/store.ts';
+import { type Artifact, openChecked } from '../artifacts/store.ts';
 import { formatDuration, parseDuration } from '../base/duration.ts';
 import { CupelError } from '../base/errors.ts';
 import { DISTILL_DEFAULTS, DISTILL_VERSION, type DistillOptions, distill } from '../distill/distill.ts';
@@ -249,7 +249,7 @@ export function register(program: Command): void {
         const student = await findStudent(session, options.student);
         const artifact =
           options.text === undefined
-            ? await runDistill(session, student, openArtifact(resolve(requiredDataset(dataset))), options)
+            ? await runDistill(session, student, await openChecked(resolve(requiredDataset(dataset))), options)
             : await runText(session, student, resolve(options.text), options);
         print(session.json, { artifact: artifact.path, ...artifact.manifest.facts }, () =>
           [`trained for ${formatDuration(artifact.manifest.seconds)}`, ...profileLines(artifact), artifact.path].join(

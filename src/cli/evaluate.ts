@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { type Command, InvalidArgumentError } from 'commander';
-import { openArtifact } from '../artifacts/store.ts';
+import { openChecked } from '../artifacts/store.ts';
 import { CupelError } from '../base/errors.ts';
 import {
   EVALUATE_DEFAULTS,
@@ -170,7 +170,7 @@ export function register(program: Command): void {
   evaluateOptions(commonOptions(command)).action(
     (model: string, dataset: string, options: CommonOptions & EvaluateChoices) =>
       withSession(options, async (session) => {
-        const artifact = await runEvaluate(session, resolve(model), openArtifact(resolve(dataset)), options);
+        const artifact = await runEvaluate(session, resolve(model), await openChecked(resolve(dataset)), options);
         print(session.json, { artifact: artifact.path, ...artifact.manifest.facts }, () =>
           describeEvaluation(artifact),
         );
