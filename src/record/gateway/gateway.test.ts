@@ -444,6 +444,7 @@ test('metrics count what went through, and one span tells each exchange', async 
   expect(text).toMatch(/cupel_gateway_in_flight 0/);
   const span = spans.getFinishedSpans().at(-1)!;
   expect(span.name).toBe('chat gpt-test');
+  expect(span.resource.attributes).toMatchObject({ 'service.name': 'cupel-gateway' });
   expect(span.spanContext().traceId).toBe('0af7651916cd43dd8448eb211c80319c');
   expect(span.parentSpanContext?.spanId).toBe('b7ad6b7169203331');
   expect(upstream.asked.at(-1)!.headers.traceparent).toContain(
@@ -454,6 +455,19 @@ test('metrics count what went through, and one span tells each exchange', async 
     'gen_ai.usage.input_tokens': 20,
     'cupel.exchange.id': response.headers.get('x-cupel-exchange'),
   });
+  // Azure's clients put the deployment before the endpoint
+  const azure = await fetch(`${gateway.url}/deployments/gpt-test/chat/completions`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ model: 'gpt-test', messages: [{ role: 'user', content: 'x' }] }),
+  });
+  await azure.text();
+  await expect
+    .poll(() => spans.getFinishedSpans().at(-1)!.attributes)
+    .toMatchObject({
+      'gen_ai.operation.name': 'chat',
+      'cupel.exchange.id': azure.headers.get('x-cupel-exchange'),
+    });
 });
 
 test('the log has a line for each exchange and none of what was said', () => {
