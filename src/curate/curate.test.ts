@@ -148,6 +148,9 @@ describe('refusals', () => {
     '很抱歉，这个请求我不能协助。',
     '我很抱歉，但我无法协助您。',
     '抱歉，作为AI助手我没法提供。',
+    "I'm sorry, we cannot help with that request.",
+    '抱歉，我们不能提供该信息。',
+    "Sorry, I don't have access to real-time data.",
   ])('%s', (text) => expect(isRefusal(text)).toBe(true));
 
   test.each([
@@ -165,6 +168,11 @@ describe('refusals', () => {
     "I'm afraid your parcel is late.",
     '抱歉让您久等了，您的包裹明天到。',
     '很抱歉，您的订单无法取消，因为已经发货。',
+    'Unfortunately, we cannot change the address of a shipped order, but you can refuse the delivery.',
+    "I'm sorry, but we can't ship to Canada.",
+    "Sorry, we don't have that size in stock.",
+    '抱歉，我们无法取消已发货的订单，您可以拒收。',
+    '抱歉，该商品我们暂时没有货，无法下单。',
   ])('not: %s', (text) => expect(isRefusal(text)).toBe(false));
 });
 
