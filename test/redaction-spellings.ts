@@ -54,6 +54,23 @@ const KEYS = [
   join('dckr_pat_', mix(27)),
   join('xkeysib-', hex(64), '-', mix(16)),
   join('sl.', mix(130)),
+  join('jina_', hex(32), mix(28)),
+  join('fc-', hex(32)),
+  join('cr_', hex(64)),
+  join('ls__', hex(32)),
+  join('e2b_', hex(40)),
+  join('pa-', mix(43)),
+  join('app-', mix(24)),
+  join('rnd_', mix(28)),
+  join('re_', mix(8), '_', mix(24)),
+  join('ark-', '6a7d8565-e303-4d82-8919-763f95c6e554', '-4f75b'),
+  join('1//0', 'g', mix(60)),
+  join('vercel_blob_rw_', mix(16), '_', mix(30)),
+  join('sb_secret_', mix(22), '_', mix(8)),
+  join('tskey-', 'auth-', mix(12), 'CNTRL-', mix(32)),
+  // of vendors that no list has
+  join('acme_', mix(40)),
+  join('corp2-', mix(48)),
 ];
 
 const PLACES: [Positive['kind'], string, string][] = [
@@ -90,6 +107,8 @@ const PLACES: [Positive['kind'], string, string][] = [
   ['phone', '手机 …', '1391-234-5678'],
   ['phone', '手机 …', '139 123 45678'],
   ['phone', '总机 …', '（021）62785001'],
+  ['phone', '总机 …', '86-21-62785001'],
+  ['phone', '总机 …', '86 755 8377 9201'],
   ['chinese_id', '{"a":"b\\n…"}', '310101199003071230'],
   ['chinese_id', 'id_…', '310101199003071230'],
   ['chinese_id', '号码 …', '310 101 1990 0307 1230'],
@@ -122,4 +141,10 @@ export const NEAR_MISSES: string[] = [
   'dapi and EAA are abbreviations',
   'AC 220 V, 50 Hz',
   'section 139.12.34',
+  'order_no: 13912345678',
+  'invoice-number 13912345678',
+  'tracking_id=13912345678',
+  `chatcmpl-${mix(29)} and file-${mix(24)}`,
+  `resp_${hex(48)}`,
+  `app-${hex(10)}-${mix(5)}`,
 ];

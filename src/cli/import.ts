@@ -42,7 +42,10 @@ async function input(path: string): Promise<string> {
   try {
     return await fileInput(path);
   } catch (cause) {
-    throw new CupelError('the file cannot be read', { place: { file: path }, exitCode: 2, cause });
+    const { code } = cause as NodeJS.ErrnoException;
+    const what =
+      code === 'ENOENT' ? 'no such file' : code === 'EISDIR' ? 'a folder, not a file' : 'the file cannot be read';
+    throw new CupelError(what, { place: { file: path }, exitCode: 2, cause });
   }
 }
 

@@ -37,6 +37,8 @@ export interface Exchange {
   first_token_ms: number | null;
   /** US dollars by the price function; null when the model or its usage is unknown. */
   usd: number | null;
+  /** What counts against a key's money limit where `usd` is unknown: estimated from the lengths of request and answer. */
+  assumed_usd: number | null;
   key_id: string | null;
   user_id: string | null;
   tags: Record<string, string>;

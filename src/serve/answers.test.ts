@@ -103,6 +103,11 @@ describe('chat completions', () => {
     expect(only).toHaveLength(5);
     const varied = await ask('biased', { logit_bias: { 68: 10 }, frequency_penalty: 2, max_tokens: 40 });
     expect(new Set(varied).size).toBeGreaterThan(1);
+    // the names that llama.cpp and vLLM have for one thing
+    for (const name of ['repeat_penalty', 'repetition_penalty']) {
+      const other = await ask('biased', { logit_bias: { 68: 10 }, [name]: 10, max_tokens: 40 });
+      expect(new Set(other).size).toBeGreaterThan(1);
+    }
   });
 
   it('make no control token of what a user spells', async () => {

@@ -2,6 +2,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
 import { parquetWriteFile } from 'hyparquet-writer';
 import { afterAll, describe, expect, test } from 'vitest';
 import { importTraces } from '../import.ts';
@@ -12,7 +13,7 @@ const folder = mkdtempSync(join(tmpdir(), 'cupel-formats-'));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 let count = 0;
 
-const file = (text: string): string => {
+const file = (text: string | Buffer): string => {
   const path = join(folder, `rows-${++count}`);
   writeFileSync(path, text);
   return path;
@@ -36,6 +37,38 @@ const completion = {
   choices: [{ index: 0, message: answered, finish_reason: 'stop' }],
   usage,
 };
+
+test('CSV: fields in quotes hold commas, quotes and new lines; a row of another width is refused by its line', async () => {
+  const quoted = (value: unknown) => `"${JSON.stringify(value).replaceAll('"', '""')}"`;
+  const text = [
+    '\uFEFFid,traceId,type,model,input,output,promptTokens',
+    `o1,t1,GENERATION,gpt-4o,${quoted({ messages: [asked] })},${quoted(answered)},12`,
+    '',
+    'o2,t2,GENERATION,gpt-4o,"said ""no"",',
+    'twice",plain answer,',
+    'o3,t3,GENERATION',
+    `o4,t4,SPAN,,"x","${'y'.repeat(130)}",`,
+  ];
+  for (const end of ['\n', '\r\n']) {
+    const found = await rows(file(text.join(end)));
+    expect(found).toMatchObject([
+      { id: 'o1', model: 'gpt-4o', messages: [asked, answered] },
+      { id: 'o2', messages: [{ role: 'user', content: `said "no",${end}twice` }, { content: 'plain answer' }] },
+      'not CSV: 3 fields where the head has 7',
+      'not a generation: SPAN',
+    ]);
+  }
+  const limited: unknown[] = [];
+  for await (const { line, reason } of readConversations(file(text.join('\n')), 130)) limited.push([line, reason]);
+  expect(limited.slice(-2)).toEqual([
+    [6, 'not CSV: 3 fields where the head has 7'],
+    [7, 'over-long: the row has more than 130 characters'],
+  ]);
+});
+
+test('a compressed file is named as one', async () => {
+  await expect(rows(file(gzipSync('{"messages": []}')))).rejects.toThrow('the file is compressed');
+});
 
 test('plain chat rows and lines that are no rows pass as they are', async () => {
   const text = '{"messages": [], "z": 1}\nnot json\n\n[1, 2]\n';

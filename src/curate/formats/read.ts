@@ -1,8 +1,10 @@
-// Reads conversations from any file we know: JSON lines, a JSON list or Parquet; rows of foreign formats are converted.
+// Reads conversations from any file we know: JSON lines, a JSON list, CSV or Parquet; rows of foreign formats are converted.
 import { closeSync, openSync, readFileSync, readSync, statSync } from 'node:fs';
+import { CupelError } from '../../base/errors.ts';
 import { type JsonLine, readLines } from '../../base/jsonl.ts';
 import { batchMemory, orphans } from './batch.ts';
 import { convert, type Json } from './convert.ts';
+import { csvRows, isCsv } from './csv.ts';
 import { parquetRows } from './parquet.ts';
 import { isObject, unpacked } from './values.ts';
 
@@ -23,7 +25,7 @@ export async function* readConversations(file: string, maxLineBytes: number): As
   let last = 0;
   for await (const line of rowsOf(file, maxLineBytes)) {
     last = line.line;
-    const row = line.tooLong || line.invalidUtf8 ? undefined : parse(line.text);
+    const row = line.tooLong || line.invalidUtf8 || line.reason ? undefined : parse(line.text);
     const converted = row && convert(row, memory);
     if (!converted) yield line;
     else if ('reason' in converted) yield { ...line, reason: converted.reason };
@@ -36,17 +38,28 @@ export async function* readConversations(file: string, maxLineBytes: number): As
   }
 }
 
-async function* rowsOf(file: string, maxLineBytes: number): AsyncGenerator<JsonLine> {
+async function* rowsOf(file: string, maxLineBytes: number): AsyncGenerator<ConversationLine> {
   const start = firstBytes(file);
   if (start.startsWith('PAR1')) {
     let line = 0;
     for await (const row of parquetRows(file)) yield lineOf(++line, opened(row));
     return;
   }
+  if (PACKED.some((mark) => start.startsWith(mark))) {
+    throw new CupelError('the file is compressed', { place: { file }, remedy: 'unpack it first', exitCode: 2 });
+  }
+  if (isCsv(start)) {
+    for await (const { line, row, reason } of csvRows(file, maxLineBytes))
+      yield row ? lineOf(line, opened(row)) : { ...lineOf(line, {}), reason };
+    return;
+  }
   const list = DOCUMENT.test(start) ? documentRows(file) : undefined;
   if (list) for (const [i, row] of list.entries()) yield lineOf(i + 1, row);
   else yield* readLines(file, maxLineBytes);
 }
+
+/** gzip, zip, zstd and bzip2 by their first bytes, as far as they survive being read as text. */
+const PACKED = ['\x1f\ufffd', 'PK\x03\x04', '(\ufffd/\ufffd', 'BZh'];
 
 function lineOf(line: number, row: unknown): JsonLine {
   return { line, text: JSON.stringify(row), tooLong: false, invalidUtf8: false };

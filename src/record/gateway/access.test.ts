@@ -3,7 +3,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type MockUpstream, mockUpstream } from '../../../test/mock-upstream.ts';
+import { chat, events, type MockUpstream, mockUpstream } from '../../../test/mock-upstream.ts';
 import { priceFrom } from '../price.ts';
 import { allExchanges, openRecordings } from '../recordings.ts';
 import type { ApiKey } from '../store/store.ts';
@@ -16,6 +16,8 @@ import type { Problem } from './problem.ts';
 const workspace = mkdtempSync(join(tmpdir(), 'cupel-access-'));
 let upstream: MockUpstream;
 let gateway: Gateway;
+/** Streams say nothing of usage, as OpenAI's do unless they are asked. */
+let silent = false;
 const options = (): GatewayOptions => ({
   workspace,
   upstreams: [{ url: upstream.url, key: 'upstream-secret' }],
@@ -24,7 +26,15 @@ const options = (): GatewayOptions => ({
 });
 
 beforeAll(async () => {
-  upstream = await mockUpstream();
+  upstream = await mockUpstream((asked, response) => {
+    if (!silent) return chat(asked, response);
+    response.writeHead(200, { 'content-type': 'text/event-stream' });
+    response.end(
+      events('c', ['a'])
+        .filter((event) => !event.includes('usage'))
+        .join(''),
+    );
+  });
   gateway = await startGateway(options());
 });
 afterAll(async () => {
@@ -90,7 +100,10 @@ test('money a day is limited, for streams without usage too, and survives a rest
   const { key } = await newKey({ name: 'poor', usd_per_day: 3 });
   // 20 prompt tokens at 0.1 dollars
   expect((await ask(key)).status).toBe(200);
-  await (await ask(key, { stream: true })).text();
+  // its stream says nothing of usage: the length of what was said counts
+  silent = true;
+  await (await ask(key, { stream: true, messages: [{ role: 'user', content: 'x'.repeat(40) }] })).text();
+  silent = false;
   const refused = await ask(key);
   expect(refused.status).toBe(429);
   expect(await codeOf(refused)).toBe('insufficient_quota');

@@ -20,7 +20,9 @@ async function answer(service: Service, incoming: IncomingMessage, outgoing: Ser
   const { method } = incoming;
   const url = originForm(incoming.url ?? '');
   const path = pathOf(url);
-  if (path === '/v1/feedback' && method === 'POST') return takeFeedback(service, incoming, outgoing);
+  if (path === '/v1/feedback' && method !== 'POST')
+    throw new Problem(405, 'method_not_allowed', 'feedback is sent with POST');
+  if (path === '/v1/feedback') return takeFeedback(service, incoming, outgoing);
   if (path.startsWith('/v1/')) return passOn(service, url, incoming, outgoing);
   if (path === '/healthz' && (method === 'GET' || method === 'HEAD')) return send(outgoing, 200, { status: 'ok' });
   throw new Problem(404, 'unknown_path', `no such path: ${path}; the API begins with /v1/`);

@@ -16,6 +16,8 @@ const DECODERS: Record<string, (bytes: Buffer) => Buffer> = {
 export class Collected {
   readonly streamed: boolean;
   #decode: ((bytes: Buffer) => Buffer) | undefined;
+  /** Compressed in a way that is not known here. */
+  #sealed: boolean;
   #type: string;
   #chunks: Buffer[] = [];
   #size = 0;
@@ -25,9 +27,16 @@ export class Collected {
   /** @param contentType, contentEncoding the answer's headers; an upstream may compress though it was asked not to */
   constructor(contentType: string | undefined, contentEncoding: string | undefined) {
     this.#type = contentType ?? '';
-    this.#decode = DECODERS[contentEncoding?.trim().toLowerCase() ?? ''];
+    const encoding = contentEncoding?.trim().toLowerCase() ?? '';
+    this.#decode = DECODERS[encoding];
+    this.#sealed = !this.#decode && encoding !== '' && encoding !== 'identity';
     this.streamed = /^text\/event-stream/i.test(this.#type);
-    if (this.streamed && !this.#decode) this.#reader = new SseReader((data) => this.#events.add(data));
+    if (this.streamed && !this.#decode && !this.#sealed) this.#reader = new SseReader((data) => this.#events.add(data));
+  }
+
+  /** Events that can be read as they come: not those of a compressed stream. */
+  get legible(): boolean {
+    return this.#reader !== undefined;
   }
 
   /** The stream's end mark has come. */
@@ -54,7 +63,7 @@ export class Collected {
   /** What is recorded: JSON, a completion put together from its events, text, or a note on bytes. Call it once, at the end. */
   result(): unknown {
     if (this.#size === 0) return null;
-    if (this.#size > KEEP && !this.#reader) return this.#note();
+    if (this.#sealed || (this.#size > KEEP && !this.#reader)) return this.#note();
     let bytes: Buffer = Buffer.concat(this.#chunks);
     try {
       if (this.#decode) bytes = this.#decode(bytes);

@@ -18,6 +18,7 @@ const Given = z
 
 /** @throws Problem 400 naming the field that is wrong */
 export function feedbackFrom(body: unknown, keyId: string | null): Feedback {
+  if (body === undefined) throw new Problem(400, 'invalid_json', 'the body is not JSON');
   const given = Given.safeParse(body);
   if (!given.success) {
     const { path, message } = given.error.issues[0];

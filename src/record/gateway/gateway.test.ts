@@ -4,6 +4,7 @@ import type { ServerResponse } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { gzipSync } from 'node:zlib';
 import { InMemorySpanExporter, SimpleSpanProcessor } from '@opentelemetry/sdk-trace-base';
 import OpenAI from 'openai';
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -33,7 +34,10 @@ beforeAll(async () => {
       { url: spare.url, name: 'spare', model: 'spare-model' },
     ],
     policy: { retries: 1, backoffMs: 5, connectMs: 1000, firstByteMs: 400, idleMs: 400 },
-    price: priceFrom({ 'gpt-*': { input: 1e6, output: 2e6, cached: 0.5e6 } }),
+    price: priceFrom({
+      'gpt-*': { input: 1e6, output: 2e6, cached: 0.5e6 },
+      'spare-model': { input: 10e6, output: 20e6, cached: 5e6 },
+    }),
     log: makeLog('info', { write: (line: string) => void log.push(line) }),
     tracing: makeTracing(new SimpleSpanProcessor(spans)),
     maxRequestBytes: 100_000,
@@ -195,7 +199,12 @@ test('the second upstream takes over, with its own name for the model and withou
   expect(seen.headers.authorization).toBe('Bearer sk-callers-own');
   expect(seen.headers['api-key']).toBe('callers-azure-key');
   expect(upstream.asked.at(-1)!.headers).not.toHaveProperty('api-key');
-  expect(await stored(response.headers.get('x-cupel-exchange'))).toMatchObject({ attempts: 3, upstream: 'spare' });
+  expect(await stored(response.headers.get('x-cupel-exchange'))).toMatchObject({
+    attempts: 3,
+    upstream: 'spare',
+    // money is that of the model that answered
+    usd: 120 + 40 + 100,
+  });
 });
 
 test("the caller's errors are kept as they are: status, body, headers", async () => {
@@ -280,6 +289,67 @@ test('an error within a stream is recorded as one', async () => {
   expect(row).toMatchObject({ outcome: 'error', status: 200, response: { error: { message: 'out of memory' } } });
 });
 
+test('the end of a compressed stream too waits until the exchange is on file', async () => {
+  const packed = gzipSync(events('chatcmpl-z', ['squeezed']).join(''));
+  let release = () => {};
+  answer = async (_asked, response) => {
+    response.writeHead(200, { 'content-type': 'text/event-stream', 'content-encoding': 'gzip' });
+    response.write(packed.subarray(0, 20));
+    await sleep(20);
+    response.write(packed.subarray(20));
+    await new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    response.end();
+  };
+  const response = await ask('zip', { stream: true });
+  let text = '';
+  const reading = (async () => {
+    for await (const chunk of response.body!.pipeThrough(new TextDecoderStream())) text += chunk;
+  })();
+  await sleep(200);
+  // all bytes have come from the upstream, but it has not ended: nothing is on file yet
+  expect(text).not.toContain('[DONE]');
+  release();
+  await reading;
+  expect(text).toContain('data: [DONE]');
+  expect((await stored(response.headers.get('x-cupel-exchange'))).response).toMatchObject({
+    choices: [{ message: { content: 'squeezed' } }],
+  });
+});
+
+test('a large answer names its exchange, and one that is packed in an unknown way is only noted', async () => {
+  answer = async (_asked, response) => {
+    response.writeHead(200, { 'content-type': 'application/json' });
+    response.write('{"id":"large",');
+    await sleep(20);
+    response.end('"choices":[]}');
+  };
+  const large = await ask('large');
+  expect(await large.json()).toEqual({ id: 'large', choices: [] });
+  expect(await stored(large.headers.get('x-cupel-exchange'))).toMatchObject({ completion_id: 'large' });
+  answer = (_asked, response) => {
+    response.writeHead(200, { 'content-type': 'application/json', 'content-encoding': 'zstd' });
+    response.end('packed');
+  };
+  const packed = await ask('packed');
+  expect((await stored(packed.headers.get('x-cupel-exchange'))).response).toEqual({
+    content_type: 'application/json',
+    bytes: 6,
+  });
+});
+
+test('embeddings cost their prompt', async () => {
+  answer = (_asked, response) =>
+    json(response, 200, { object: 'list', data: [], usage: { prompt_tokens: 3, total_tokens: 3 } });
+  const sent = await fetch(`${gateway.url}/embeddings`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ model: 'gpt-embed', input: 'a' }),
+  });
+  expect(await stored(sent.headers.get('x-cupel-exchange'))).toMatchObject({ prompt_tokens: 3, usd: 3 });
+});
+
 test('silence within a stream ends it', async () => {
   answer = (_asked, response) => {
     response.writeHead(200, { 'content-type': 'text/event-stream' });
@@ -307,6 +377,13 @@ test('feedback reaches the exchange by its id and by the completion id', async (
   for (const wrong of [{}, { id }, { id, score: 'x' }, { id: '', score: 1 }]) {
     expect((await give(wrong)).status).toBe(400);
   }
+  const say = (init: RequestInit) => fetch(`${gateway.url}/feedback`, init);
+  const broken = await say({ method: 'POST', body: '{"id": ' });
+  expect([broken.status, ((await broken.json()) as { error: { code: string } }).error.code]).toEqual([
+    400,
+    'invalid_json',
+  ]);
+  expect((await say({ method: 'GET' })).status).toBe(405);
 });
 
 test('secrets are stored as pseudonyms, passed on as they are', async () => {
@@ -354,7 +431,11 @@ test('metrics count what went through, and one span tells each exchange', async 
   const traceparent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';
   const response = await ask('traced', {}, { traceparent });
   await response.text();
+  await gateway.recorder.settled(10_000);
   const text = await (await fetch(`${gateway.adminUrl}/metrics`)).text();
+  const { stored: all } = await gateway.recorder.status();
+  expect(text).toContain(`cupel_store_stored ${all}\n`);
+  expect(all).toBeGreaterThan(10);
   expect(text).toMatch(
     /cupel_gateway_exchanges_total\{endpoint="chat\/completions",upstream="first",status="200",outcome="complete"\} \d+/,
   );

@@ -63,26 +63,32 @@ export class Metrics {
 
   #storeGauges(recorder: Pick<Recorder, 'status'>): void {
     const registers = [this.registry];
-    const gauge = (name: string, help: string) => new Gauge({ name: `cupel_store_${name}`, help, registers });
-    const waiting = gauge('waiting_bytes', 'Bytes of the journal that are not dropped yet');
-    const stored = gauge('stored', 'Records taken over into the store since the start');
-    const rejected = gauge('rejected', 'Records that the database refused since the start');
-    const damaged = gauge('damaged', 'Torn or damaged lines of the journal since the start');
-    new Gauge({
-      name: 'cupel_store_connected',
-      help: '1 while the database answers',
-      registers,
-      async collect() {
-        const status = await recorder.status();
-        this.set(status.connected ? 1 : 0);
-        waiting.set(status.waitingBytes);
-        stored.set(status.stored);
-        rejected.set(status.rejected);
-        damaged.set(status.damaged);
-      },
-    });
+    // all gauges are read at once: one question for all of them
+    let asked: Promise<Status> | undefined;
+    const ask = () => {
+      asked ??= recorder.status().finally(() => {
+        asked = undefined;
+      });
+      return asked;
+    };
+    const gauge = (name: string, help: string, value: (status: Status) => number) =>
+      new Gauge({
+        name: `cupel_store_${name}`,
+        help,
+        registers,
+        async collect() {
+          this.set(value(await ask()));
+        },
+      });
+    gauge('waiting_bytes', 'Bytes of the journal that are not dropped yet', (status) => status.waitingBytes);
+    gauge('stored', 'Records taken over into the store since the start', (status) => status.stored);
+    gauge('rejected', 'Records that the database refused since the start', (status) => status.rejected);
+    gauge('damaged', 'Torn or damaged lines of the journal since the start', (status) => status.damaged);
+    gauge('connected', '1 while the database answers', (status) => (status.connected ? 1 : 0));
   }
 }
+
+type Status = Awaited<ReturnType<Recorder['status']>>;
 
 /** Seconds: from a fast local model to a long answer. */
 const BUCKETS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120];

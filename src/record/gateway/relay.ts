@@ -15,6 +15,8 @@ export interface Ending {
   status: number;
   outcome: Outcome;
   upstream: string | null;
+  /** What that upstream calls the model, where it has a name of its own for it. */
+  model: string | null;
   attempts: number;
   streamed: boolean;
   /** When the answer itself began: on a stream the first event with text or a call. Milliseconds of `performance.now()`. */
@@ -29,7 +31,7 @@ export interface RelayCall {
   upstreams: readonly Upstream[];
   policy: ForwardPolicy;
   outgoing: ServerResponse;
-  /** Added to the answer once it is recorded, or on a stream at its beginning. */
+  /** Added to the answer: once it is recorded, or where it comes in several pieces at its beginning. */
   headers: Record<string, string>;
   /** Called while the upstream works. */
   meanwhile: () => void;
@@ -69,6 +71,7 @@ async function unanswered(call: RelayCall, error: unknown, gone: boolean): Promi
     status: gone ? 499 : problem.status,
     outcome: gone ? 'cancelled' : 'error',
     upstream: null,
+    model: null,
     attempts: error instanceof ForwardError ? error.attempts : 1,
     streamed: false,
     begunAt: null,
@@ -106,7 +109,7 @@ class Passage {
     this.#hangup.on(() => this.#answer.destroy());
     if (this.#hangup.gone) this.#answer.destroy();
     try {
-      const held = this.#collected.streamed ? await this.#stream() : await this.#whole();
+      const held = this.#collected.legible ? await this.#stream() : await this.#whole();
       if (!this.#answer.complete) throw new Error('the upstream closed the connection early');
       await this.#finish(this.#forwarded.answer.statusCode! >= 400 ? 'error' : 'complete');
       this.#head();
@@ -155,7 +158,10 @@ class Passage {
     if (this.#begunAt === null && this.#collected.begun) this.#begunAt = at;
   }
 
-  /** Passes chunks on, one behind: the last is returned and waits until the exchange is on file. */
+  /**
+   * Passes chunks on, one behind: the last is returned and waits until the exchange is on file. Compressed streams too, whose
+   * end mark nobody sees here.
+   */
   async #whole(): Promise<Buffer | undefined> {
     let held: Buffer | undefined;
     await eachChunk(this.#answer, (chunk) => {
@@ -163,7 +169,7 @@ class Passage {
       const before = held;
       held = chunk;
       if (!before) return;
-      this.#head();
+      this.#head(true);
       return this.#write(before);
     });
     return held;
@@ -207,6 +213,7 @@ class Passage {
       status: this.#answer.statusCode!,
       outcome: outcome === 'complete' && this.#collected.failed ? 'error' : outcome,
       upstream: this.#forwarded.upstream.name,
+      model: this.#forwarded.upstream.model ?? null,
       attempts: this.#forwarded.attempts,
       streamed: this.#collected.streamed,
       begunAt: this.#begunAt,

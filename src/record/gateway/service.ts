@@ -4,7 +4,7 @@ import { type Exchange, newId } from '../exchange.ts';
 import type { Price } from '../price.ts';
 import type { ForwardPolicy } from '../proxy/forward.ts';
 import type { Upstream } from '../proxy/upstream.ts';
-import { tokensOf } from '../proxy/usage.ts';
+import { type Tokens, tokensOf } from '../proxy/usage.ts';
 import type { Prepared, Recorder } from '../recorder.ts';
 import type { ApiKey } from '../store/store.ts';
 import type { Labels } from './headers.ts';
@@ -85,8 +85,9 @@ export class Service {
   /** Applies the key's limits. @throws Problem 429 or 403 */
   admit(key: ApiKey | undefined, model: string | null): void {
     if (!key) return;
-    const priced = this.parts.price(model, PRICED) !== null;
-    if (key.usd_per_day !== null && !priced) {
+    const { price, upstreams } = this.parts;
+    const priced = () => upstreams.every((upstream) => price(upstream.model ?? model, PRICED) !== null);
+    if (key.usd_per_day !== null && !priced()) {
       throw new Problem(403, 'unpriced_model', `the key "${key.name}" has a money limit, and ${model} has no price`);
     }
     this.parts.limits.admit(key);
@@ -109,7 +110,7 @@ export class Service {
   /** Records, counts and logs an ending. False when it could not be recorded; the caller is answered all the same. */
   async finish(arrival: Arrival, request: Prepared, ending: Ending): Promise<boolean> {
     const { recorder, metrics, log, limits } = this.parts;
-    const exchange = this.#exchangeOf(arrival, ending);
+    const exchange = this.#exchangeOf(arrival, request, ending);
     let recorded = true;
     let redactions = request.counts;
     try {
@@ -121,7 +122,7 @@ export class Service {
       metrics.unrecorded.inc();
       log.error({ id: exchange.id, why: (error as Error).message }, 'not recorded');
     }
-    if (arrival.key) limits.spend(arrival.key, exchange.usd ?? this.#assumedUsd(exchange.model, request, ending));
+    if (arrival.key) limits.spend(arrival.key, exchange.usd ?? exchange.assumed_usd ?? 0);
     // nobody waits for what is only told
     setImmediate(() => {
       metrics.add({ ...exchange, redactions });
@@ -131,8 +132,14 @@ export class Service {
     return recorded;
   }
 
-  #exchangeOf(arrival: Arrival, ending: Ending): Omit<Exchange, 'request' | 'response' | 'redactions'> {
+  #exchangeOf(
+    arrival: Arrival,
+    request: Prepared,
+    ending: Ending,
+  ): Omit<Exchange, 'request' | 'response' | 'redactions'> {
+    const model = ending.model ?? arrival.model;
     const tokens = tokensOf(ending.response);
+    const usd = this.parts.price(model, withoutAnswer(arrival.endpoint, tokens));
     const since = (at: number) => Math.round((at - arrival.startedAt) * 1000) / 1000;
     const id = (ending.response as { id?: unknown } | null)?.id;
     return {
@@ -149,7 +156,8 @@ export class Service {
       ...tokens,
       latency_ms: since(ending.endedAt),
       first_token_ms: ending.begunAt === null ? null : since(ending.begunAt),
-      usd: this.parts.price(arrival.model, tokens),
+      usd,
+      assumed_usd: usd === null && arrival.key ? this.#assumedUsd(model, request, ending) : null,
       key_id: arrival.key?.id ?? null,
       user_id: arrival.labels.user,
       tags: arrival.labels.tags,
@@ -168,6 +176,11 @@ export class Service {
     };
     return this.parts.price(model, tokens) ?? 0;
   }
+}
+
+/** Embeddings have no tokens of an answer, and do not say so. */
+function withoutAnswer(endpoint: string, tokens: Tokens): Tokens {
+  return endpoint.endsWith('embeddings') ? { ...tokens, completion_tokens: tokens.completion_tokens ?? 0 } : tokens;
 }
 
 const PRICED = { prompt_tokens: 1, completion_tokens: 1, cached_tokens: 0, reasoning_tokens: 0 };

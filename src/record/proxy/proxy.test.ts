@@ -130,6 +130,35 @@ test('events of other APIs are kept; the responses API ends with its whole respo
   expect(reassemble([]).result).toBeNull();
 });
 
+test('pieces of a text in events of other APIs are put together, part by part', () => {
+  const piece = (delta: unknown, more: object = {}) => ({
+    type: 'response.output_text.delta',
+    item_id: 'm',
+    content_index: 0,
+    delta,
+    ...more,
+  });
+  const block = (index: number, delta: object) => ({ type: 'content_block_delta', index, delta });
+  const sent = [
+    piece('Ring 138', { sequence_number: 4 }),
+    block(0, { type: 'text_delta', text: 'or ' }),
+    piece('other', { content_index: 1 }),
+    piece('0013', { sequence_number: 5 }),
+    block(0, { type: 'text_delta', text: 'write' }),
+    piece('8000'),
+    block(1, { type: 'input_json_delta', partial_json: '{}' }),
+  ];
+  const { result } = reassemble([Buffer.from(sent.map((event) => `data: ${JSON.stringify(event)}\n\n`).join(''))]);
+  expect(result).toEqual({
+    events: [
+      piece('Ring 13800138000', { sequence_number: 4 }),
+      block(0, { type: 'text_delta', text: 'or write' }),
+      piece('other', { content_index: 1 }),
+      block(1, { type: 'input_json_delta', partial_json: '{}' }),
+    ],
+  });
+});
+
 test('usage is read in the dialects of OpenAI and DeepSeek, and nonsense is not believed', () => {
   expect(tokensOf({ usage: USAGE })).toEqual({
     prompt_tokens: 20,
@@ -169,6 +198,10 @@ test('an upstream keeps its query, sends its own key as its vendor wants it, and
   });
   expect(azure.path('chat/completions', '?a=1')).toBe(
     '/openai/deployments/d/chat/completions?api-version=2024-10-21&a=1',
+  );
+  // Azure's own client names the version itself
+  expect(azure.path('chat/completions', '?api-version=2025-01-01-preview')).toBe(
+    '/openai/deployments/d/chat/completions?api-version=2025-01-01-preview',
   );
   expect(azure.authorization({ authorization: 'Bearer caller' })).toEqual({ 'api-key': 'k' });
   const behind = new Upstream({ url: 'http://127.0.0.1:8000/v1', key: 'k', header: 'Api-Key' });

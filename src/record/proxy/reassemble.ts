@@ -9,6 +9,8 @@ export class Reassembly {
   #choices = new Map<number, Json>();
   #usage: unknown;
   #other: unknown[] = [];
+  /** Events of other APIs that bring pieces of a text, by the part that they belong to. */
+  #parts = new Map<string, Json>();
   #ended = false;
   #begun = false;
   #error: unknown;
@@ -65,8 +67,16 @@ export class Reassembly {
     return this.#other.length > 0 ? { events: this.#other } : null;
   }
 
+  /** Pieces of one part become one event: no secret that is split over them may pass as harmless pieces. */
   #addOther(event: Json): void {
-    this.#other.push(event);
+    const part = partOf(event);
+    const before = part === undefined ? undefined : this.#parts.get(part);
+    if (before) {
+      for (const name of PIECES) if (name in event) before[name] = merge(before[name], event[name]);
+    } else {
+      this.#other.push(event);
+      if (part !== undefined) this.#parts.set(part, event);
+    }
     this.#error ??= event?.error ?? undefined;
     this.#begun ||= event?.delta !== undefined;
   }
@@ -103,6 +113,19 @@ export class Reassembly {
     return { ...this.#head, choices, ...(this.#usage ? { usage: this.#usage } : {}), ...error };
   }
 }
+
+/** Fields of an event that add up. */
+const PIECES = ['delta', 'logprobs'];
+
+/** What an event with a `delta` continues, in the responses API (text) and Anthropic's (an object with a type). */
+function partOf(event: Json): string | undefined {
+  const delta = event?.delta;
+  if (delta === undefined || delta === null) return undefined;
+  const kind = typeof delta === 'object' ? (delta as Json).type : typeof delta;
+  return JSON.stringify([event.type, kind, ...PLACES.map((name) => event[name])]);
+}
+
+const PLACES = ['item_id', 'output_index', 'content_index', 'summary_index', 'index'];
 
 const WHOLE = new Set(['role', 'id', 'type', 'name', 'object']);
 

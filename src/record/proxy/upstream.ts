@@ -42,9 +42,11 @@ export class Upstream {
     this.hasKey = this.#key !== undefined;
   }
 
-  /** Path and query for an endpoint below the base URL; the caller's query comes after the base's own. */
+  /** Path and query for an endpoint below the base URL; what the caller's query names too, the base's own leaves to it. */
   path(endpoint: string, search: string): string {
-    const query = [this.url.search, search].map((part) => part.replace(/^\?/, '')).filter(Boolean);
+    const [own, given] = [this.url.search, search].map((part) => part.slice(1).split('&').filter(Boolean));
+    const named = new Set(given.map(nameIn));
+    const query = [...own.filter((pair) => !named.has(nameIn(pair))), ...given];
     return `${this.url.pathname.replace(/\/+$/, '')}/${endpoint}${query.length > 0 ? `?${query.join('&')}` : ''}`;
   }
 
@@ -66,6 +68,11 @@ export class Upstream {
   failed(): void {
     if (++this.#failures >= REST_AFTER) this.#restUntil = Date.now() + REST_MS;
   }
+}
+
+/** The name of a pair of a query, as it is written. */
+function nameIn(pair: string): string {
+  return pair.split('=', 1)[0];
 }
 
 function parseUrl(text: string): URL {

@@ -14,7 +14,7 @@ const INTERNATIONAL = new RegExp(`${BEFORE}(?:\\+|00)\\(?\\d(?:[ .()-]{0,2}\\d){
 const NATIONAL: Partial<Record<CountryCode, RegExp>> = {
   // mobile (with or without 86), then landline with its area code; 400 and 800 hotlines are nobody's own
   CN: new RegExp(
-    `${BEFORE}(?:(?:86|\\(86\\))[ -]?)?(?:1[3-9]\\d([ .-]?)\\d{4}\\1\\d{4}|1[3-9]\\d{2}([ -])\\d{3}\\2\\d{4}|1[3-9]\\d([ -])\\d{3}\\3\\d{5}|\\(?0(?:10|2\\d|[3-9]\\d{2})\\)?[ -]?\\d{3,4}[ -]?\\d{4})${AFTER}`,
+    `${BEFORE}(?:(?:86|\\(86\\))[ -]?)?(?:1[3-9]\\d([ .-]?)\\d{4}\\1\\d{4}|1[3-9]\\d{2}([ -])\\d{3}\\2\\d{4}|1[3-9]\\d([ -])\\d{3}\\3\\d{5}|\\(?0(?:10|2\\d|[3-9]\\d{2})\\)?[ -]?\\d{3,4}[ -]?\\d{4}|(?<=86[ -])(?:10|2\\d|[3-9]\\d{2})[ -]\\d{3,4}[ -]?\\d{4})${AFTER}`,
     'gi',
   ),
   US: new RegExp(`${BEFORE}(?:1[-. ])?(?:\\([2-9]\\d{2}\\) ?|[2-9]\\d{2}[-. ])\\d{3}[-. ]\\d{4}${AFTER}`, 'gi'),
@@ -26,7 +26,7 @@ export type PhoneRegion = 'CN' | 'US' | 'GB';
 
 /** The words before it say that it is some other number. */
 const NOT_A_PHONE =
-  /(?:订单|单号|编号|流水|运单|快递单|工号|学号|账号|QQ号?|版本|序列号|order|invoice|tracking|ticket|serial|case|part|model|ref(?:erence)?|sku|isbn|uid|id|length|size|offset|bytes|count|total|amount)\s*(?:no\.?|number|num|id|号码?)?\s*(?:[:：=#]|is|为|是)?\s*["']?\s*$/i;
+  /(?:订单|单号|编号|流水|运单|快递单|工号|学号|账号|QQ号?|版本|序列号|order|invoice|tracking|ticket|serial|case|part|model|ref(?:erence)?|sku|isbn|uid|id|length|size|offset|bytes|count|total|amount)[\s_-]*(?:no\.?|number|num|id|号码?)?\s*(?:[:：=#]|is|为|是)?\s*["']?\s*$/i;
 
 export function phones(regions: readonly PhoneRegion[]): Detector {
   const find = function* (text: string): Generator<Found> {

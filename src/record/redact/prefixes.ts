@@ -33,6 +33,15 @@ const PLAIN: [string, number][] = [
   ['dp.pt.', 40],
   ['dp.st.', 40],
   ['tfp_', 40],
+  ['jina_', 40],
+  ['fc-', 32],
+  ['cr_', 64],
+  ['ls__', 32],
+  ['e2b_', 40],
+  ['pa-', 40],
+  ['app-', 24],
+  ['rnd_', 28],
+  ['fastgpt-', 32],
 ];
 
 /** What follows may have `_`, `-` and the like too. */
@@ -72,6 +81,11 @@ const WIDE: [string, number][] = [
   ['fm2_', 40],
   ['sl.', 100],
   ['cupel-', 40],
+  ['vercel_blob_rw_', 40],
+  ['sb_secret_', 28],
+  ['tskey-', 40],
+  ['tgp_v1_', 40],
+  ['wandb_v1_', 40],
 ];
 
 /** A text that must be there, and the pattern whose first group stays. */

@@ -33,7 +33,18 @@ const SHAPES: [string, RegExp][] = [
   ['.', /(?<![A-Za-z0-9_-])()[MNO][A-Za-z0-9_-]{23,25}\.[A-Za-z0-9_-]{6}\.[A-Za-z0-9_-]{27,38}/g],
   ['.atlasv1.', /\b([A-Za-z0-9]{14}\.atlasv1\.)[A-Za-z0-9_-]{60,}/g],
   ['pat', /\b(pat)[A-Za-z0-9]{14}\.[0-9a-f]{64}/g],
+  ['re_', /\b(re_)[A-Za-z0-9]{8}_[A-Za-z0-9]{24}\b/g],
+  ['ark-', /\b(ark-)[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}(?:-[0-9a-z]{5})?/g],
+  ['1//0', /(?<![A-Za-z0-9/])(1\/\/0)[A-Za-z0-9_-]{40,}/g],
   ...PREFIXED,
+  // vendors that are not listed: after a short name, letters of both cases and digits, longer than the ids of answers
+  ...['_', '-'].map((sign): [string, RegExp] => [
+    sign,
+    new RegExp(
+      `(?<![A-Za-z0-9])([a-z][a-z0-9]{0,11}${sign})(?=[A-Za-z0-9]*[a-z])(?=[A-Za-z0-9]*[A-Z])(?=[A-Za-z0-9]*\\d)[A-Za-z0-9]{36,}(?![A-Za-z0-9+/=])`,
+      'g',
+    ),
+  ]),
 ];
 
 /** What may be short, or long only with dots and the like in it. */

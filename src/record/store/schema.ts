@@ -26,6 +26,7 @@ export const exchanges = pgTable(
     latency_ms: doublePrecision().notNull(),
     first_token_ms: doublePrecision(),
     usd: doublePrecision(),
+    assumed_usd: doublePrecision(),
     key_id: text(),
     user_id: text(),
     tags: jsonb().$type<Record<string, string>>().notNull(),

@@ -53,6 +53,7 @@ function exchange(more: Partial<Exchange> = {}): Exchange {
     latency_ms: 12.5,
     first_token_ms: null,
     usd: 0.25,
+    assumed_usd: null,
     key_id: null,
     user_id: null,
     tags: {},
@@ -171,8 +172,13 @@ for (const { name, skip, open } of backends) {
       const found = (await store.keys()).find((key) => key.id === row.id)!;
       expect(found).toMatchObject({ name: 'app', usd_per_day: 5, requests_per_minute: null, revoked_at: null });
       expect(JSON.stringify(found)).not.toContain(secret);
-      await add(store, exchange({ key_id: row.id }), exchange({ key_id: row.id, usd: null }), exchange());
-      expect((await store.spent('2026-03-01T00:00:00Z')).get(row.id)).toBe(0.25);
+      await add(
+        store,
+        exchange({ key_id: row.id }),
+        exchange({ key_id: row.id, usd: null, assumed_usd: 0.5 }),
+        exchange(),
+      );
+      expect((await store.spent('2026-03-01T00:00:00Z')).get(row.id)).toBe(0.75);
       expect((await store.spent('2027-01-01T00:00:00Z')).has(row.id)).toBe(false);
       expect(await store.revokeKey(row.id, new Date().toISOString())).toBe(true);
       expect(await store.revokeKey(row.id, new Date().toISOString())).toBe(false);

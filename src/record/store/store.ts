@@ -116,7 +116,10 @@ export class Store {
   /** US dollars by key since a moment. */
   async spent(since: string): Promise<Map<string, number>> {
     const rows = await this.#db
-      .select({ key: exchanges.key_id, usd: sum(exchanges.usd).mapWith(Number) })
+      .select({
+        key: exchanges.key_id,
+        usd: sum(sql`coalesce(${exchanges.usd}, ${exchanges.assumed_usd})`).mapWith(Number),
+      })
       .from(exchanges)
       .where(gte(exchanges.at, since))
       .groupBy(exchanges.key_id);

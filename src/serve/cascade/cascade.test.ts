@@ -102,7 +102,7 @@ const body = {
   messages: [{ role: 'user', content: 'hi' }],
   max_tokens: 4,
   temperature: 0,
-  guided_choice: ['red', 'blue'],
+  guided_choice: ['red', 'blue', 'from the teacher'],
 };
 const post = (more: object = {}, key = 'k') =>
   server!.post(
@@ -186,7 +186,7 @@ async function streamed(response: Response): Promise<{ first: string; all: Event
 
 test('an answer of the teacher is passed on while it is being written, and recorded as a whole', async () => {
   await start(-5);
-  const response = await post({ stream: true, stream_options: { include_usage: true } });
+  const response = await post({ guided_choice: undefined, stream: true, stream_options: { include_usage: true } });
   expect(who(response)).toEqual(['teacher', 'unsure']);
   const { first, all } = await streamed(response);
   expect(textOf(eventsOf(first))).toBe('from ');
@@ -201,14 +201,14 @@ test('an answer of the teacher is passed on while it is being written, and recor
 
 test('who did not ask for usage gets no chunk of it', async () => {
   await start(-5);
-  const { all } = await streamed(await post({ stream: true }));
+  const { all } = await streamed(await post({ guided_choice: undefined, stream: true }));
   expect(all.every(({ choices }) => choices.length === 1)).toBe(true);
 });
 
 test('a teacher that breaks off in the middle ends the stream with an error, costs, and teaches nothing', async () => {
   await start(-5);
   breaksOff = true;
-  const { all } = await streamed(await post({ stream: true }));
+  const { all } = await streamed(await post({ guided_choice: undefined, stream: true }));
   expect(all.at(-1)).toMatchObject({ error: { code: 'teacher_broke_off' } });
   expect(recorded).toEqual([]);
   const { usd_last_hour } = (await (await server!.get('/v1/cascade')).json()) as { usd_last_hour: number };
@@ -239,6 +239,24 @@ test('only an answer that satisfies the schema that was asked for is recorded', 
   content = '{"colour": "red"}';
   await post({ guided_choice: undefined, response_format });
   expect(recorded).toHaveLength(1);
+});
+
+test('of a closed set the teacher gives one as it is spelled there, streamed or not; anything else is no answer', async () => {
+  await start(-5);
+  content = ' "Blue." ';
+  const response = await post();
+  expect(who(response)).toEqual(['teacher', 'unsure']);
+  expect(await response.json()).toMatchObject({ choices: [{ message: { content: 'blue' } }] });
+  const stream = await post({ stream: true });
+  expect(who(stream)).toEqual(['teacher', 'unsure']);
+  expect(textOf(eventsOf(await stream.text()))).toBe('blue');
+  expect(recorded).toHaveLength(2);
+  expect(recorded[1]).toMatchObject({ messages: [...body.messages, { role: 'assistant', content: 'blue' }] });
+  content = 'I would say blue';
+  for (const more of [{}, { stream: true }]) expect(who(await post(more))).toEqual(['student', 'teacher-away']);
+  expect(recorded).toHaveLength(2);
+  // it was paid all the same
+  expect(await (await server!.get('/v1/cascade')).json()).toMatchObject({ usd_last_hour: 4, teacher_away: false });
 });
 
 test('agreement draws further answers, and counts', async () => {

@@ -5,7 +5,8 @@ import { agreementOf, type Calibration, confidenceOf, signalsOf } from '../../ch
 import type { GenerateResult } from '../engine/protocol.ts';
 import { Breaker } from './breaker.ts';
 import { HourlyBudget } from './budget.ts';
-import { type Asked, fits, type Said, saidIn, sameSaid } from './said.ts';
+import { type Asked, fits, labelIn, type Said, saidIn, sameSaid } from './said.ts';
+import { StreamedAnswer } from './streamed.ts';
 import {
   askTeacher,
   streamTeacher,
@@ -41,7 +42,7 @@ export interface CascadeSettings {
   paired?: { add(student: number, teacher: number): void; bounds(): { lower: number; upper: number } };
 }
 
-/** `raw-prompt`: of `/v1/completions`, which the student always answers: it was calibrated on conversations. */
+/** `teacher-away`: it gave no answer of use. `raw-prompt`: of `/v1/completions`, which the student always answers: it was calibrated on conversations. */
 export type Reason = 'confident' | 'unsure' | 'budget' | 'teacher-away' | 'shadow' | 'canary' | 'raw-prompt';
 export type Answerer = 'student' | 'teacher';
 
@@ -117,6 +118,7 @@ export class Cascade {
 
   /**
    * Asks the teacher, pays, and records what may be learned from: whole answers of the shape that was asked for.
+   * From a closed set the answer must be, so that it is awaited whole; one that is none of it counts as no answer.
    * @param onChunk for a streamed answer
    * @throws TeacherAway, TeacherBrokeOff
    */
@@ -126,12 +128,19 @@ export class Cascade {
     onChunk?: (chunk: object) => void,
   ): Promise<TeacherAnswer> {
     const { teacher, record } = this.settings;
+    const closed = body.guided_choice;
     const answer = await this.#tried(() =>
       this.#paid(body, () =>
-        onChunk ? streamTeacher(teacher, body, signal, onChunk) : askTeacher(teacher, body, signal),
+        onChunk && !closed ? streamTeacher(teacher, body, signal, onChunk) : askTeacher(teacher, body, signal),
       ),
     );
     const { usage, choices } = answer;
+    if (closed) {
+      const label = labelIn(closed, saidIn(choices[0].message));
+      if (label === undefined) throw new TeacherAway('the teacher answered outside of the closed set', true);
+      choices[0].message.content = label;
+      if (onChunk) for (const chunk of new StreamedAnswer().chunksOf(answer)) onChunk(chunk);
+    }
     const messages = [...body.messages, choices[0].message];
     const { tools } = body;
     if (teaches(body, choices[0]))

@@ -9,6 +9,8 @@ export interface Said {
 
 /** Of a request, what its answer must look like. */
 export interface Asked {
+  /** The answer is one of these; a teacher's API knows no such field. */
+  guided_choice?: string[] | null;
   response_format?: { type?: string; json_schema?: { schema?: unknown } } | null;
   tools?: { function?: { name?: string; parameters?: unknown } }[] | null;
 }
@@ -31,6 +33,18 @@ export function sameSaid(a: Said, b: Said): boolean {
     ({ name, arguments: given }, i) => name === b.calls[i].name && sameAnswer(given, b.calls[i].arguments),
   );
   return same && (a.calls.length > 0 || sameAnswer(a.text, b.text));
+}
+
+/** The one of a closed set that a text means: spelled so, or with other case, quotes or a full stop about it. */
+export function labelIn(labels: readonly string[], { text, calls }: Said): string | undefined {
+  if (calls.length > 0) return undefined;
+  const exact = labels.find((label) => label === text.trim());
+  const alike = labels.filter((label) => bare(label) === bare(text));
+  return exact ?? (alike.length === 1 ? alike[0] : undefined);
+}
+
+function bare(text: string): string {
+  return text.replace(/^[\s"'`“‘「]+|[\s"'`”’」.。!！]+$/g, '').toLowerCase();
 }
 
 /** Whether the calls fit the tools, or the text the response format. */

@@ -105,6 +105,7 @@ const UNKNOWN_TO_TEACHERS = {
   top_k: undefined,
   min_p: undefined,
   repeat_penalty: undefined,
+  repetition_penalty: undefined,
   ignore_eos: undefined,
   guided_choice: undefined,
 };

@@ -22,7 +22,9 @@ export const SharedFields = {
   seed: z.number().int().nullish(),
   frequency_penalty: penalty,
   presence_penalty: penalty,
+  /** Not of OpenAI: llama.cpp's name and vLLM's. */
   repeat_penalty: z.number().min(0.1).max(10).nullish(),
+  repetition_penalty: z.number().min(0.1).max(10).nullish(),
   logit_bias: z.record(z.string().regex(/^\d+$/), z.number().min(-100).max(100)).nullish(),
   stop: z.union([z.string(), z.array(z.string()).max(16)]).nullish(),
   n: z.number().int().min(1).max(16).nullish(),
@@ -50,7 +52,7 @@ export function samplingOf(body: Shared, choice: number): GenerateRequest['sampl
     seed: body.seed == null ? undefined : (((body.seed + choice) % 0xffffffff) + 0xffffffff) % 0xffffffff,
     frequencyPenalty: body.frequency_penalty ?? undefined,
     presencePenalty: body.presence_penalty ?? undefined,
-    repeatPenalty: body.repeat_penalty ?? undefined,
+    repeatPenalty: body.repeat_penalty ?? body.repetition_penalty ?? undefined,
     logitBias: body.logit_bias ?? undefined,
     grammar: labelsOf(body) ? undefined : grammarOf(body.response_format),
   };

@@ -1,0 +1,1 @@
+ALTER TABLE "exchanges" ADD COLUMN "assumed_usd" double precision;
