@@ -21,7 +21,7 @@ export function register(program: Command): void {
     )
     .argument(
       '<traces>',
-      'JSON lines, a JSON list or Parquet: OpenAI chat, ShareGPT, Alpaca, batches, logs, recordings',
+      'JSON lines, a JSON list, CSV or Parquet: OpenAI chat, ShareGPT, Alpaca, batches, logs, recordings',
     )
     .option('--near-duplicate <share>', 'likeness (Jaccard) from which two rows count as one', numberOption(0.3, 1))
     .option('--contradictions <what>', 'flag or drop rows that answer one question differently', flagOrDrop)

@@ -59,6 +59,11 @@ export interface Feedback {
   key_id: string | null;
 }
 
+/** The endpoint without the deployment that Azure's clients put before it: `deployments/NAME/chat/completions`. */
+export function apiOf(endpoint: string): string {
+  return endpoint.replace(/^deployments\/[^/]+\//, '');
+}
+
 /** An id that sorts by time (48 bits of milliseconds) and cannot be guessed (80 random bits). */
 export function newId(prefix: 'ex' | 'fb' | 'key', now: number = Date.now()): string {
   return `${prefix}_${now.toString(16).padStart(12, '0')}${randomHex()}`;

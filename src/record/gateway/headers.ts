@@ -1,5 +1,6 @@
 // Which headers cross the gateway, and what the gateway's own say: tags and the user.
 import type { IncomingHttpHeaders, OutgoingHttpHeaders } from 'node:http';
+import { isGatewayKey } from './keys.ts';
 
 /** Of one connection only (RFC 9110, 7.6.1), or set anew by the gateway. */
 const HOP = new Set([
@@ -32,14 +33,13 @@ export interface Labels {
   tags: Record<string, string>;
 }
 
-/** The caller's headers for the upstream. The answer is asked for uncompressed, because it is recorded. */
+/** The caller's headers for the upstream, without a key of this gateway in any. The answer is asked for uncompressed, because it is recorded. */
 export function forwardedHeaders(incoming: IncomingHttpHeaders): OutgoingHttpHeaders {
   const named = new Set((incoming.connection ?? '').toLowerCase().split(/\s*,\s*/));
   const result: OutgoingHttpHeaders = { 'accept-encoding': 'identity' };
   for (const [name, value] of Object.entries(incoming)) {
-    if (value !== undefined && !NOT_FORWARDED.has(name) && !named.has(name) && !name.startsWith('x-cupel-')) {
-      result[name] = value;
-    }
+    const ours = NOT_FORWARDED.has(name) || named.has(name) || name.startsWith('x-cupel-');
+    if (value !== undefined && !ours && !isGatewayKey(text(value))) result[name] = value;
   }
   return result;
 }

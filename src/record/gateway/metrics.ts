@@ -1,6 +1,6 @@
 // Prometheus metrics of the gateway: counts, latencies, tokens, money, and how far the store is behind.
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
-import type { Exchange } from '../exchange.ts';
+import { apiOf, type Exchange } from '../exchange.ts';
 import type { Recorder } from '../recorder.ts';
 
 export class Metrics {
@@ -45,7 +45,8 @@ export class Metrics {
   }
 
   add(exchange: Omit<Exchange, 'request' | 'response'>): void {
-    const endpoint = KNOWN.has(exchange.endpoint) ? exchange.endpoint : 'other';
+    const api = apiOf(exchange.endpoint);
+    const endpoint = KNOWN.has(api) ? api : 'other';
     const upstream = exchange.upstream ?? 'none';
     this.#exchanges.inc({ endpoint, upstream, status: exchange.status, outcome: exchange.outcome });
     this.#seconds.observe({ endpoint, upstream }, exchange.latency_ms / 1000);

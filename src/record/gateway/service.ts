@@ -1,6 +1,6 @@
 // What the gateway's routes share: who may call, what is recorded of a call, what is counted and logged.
 import type { IncomingHttpHeaders, OutgoingHttpHeaders } from 'node:http';
-import { type Exchange, newId } from '../exchange.ts';
+import { apiOf, type Exchange, newId } from '../exchange.ts';
 import type { Price } from '../price.ts';
 import type { ForwardPolicy } from '../proxy/forward.ts';
 import type { Upstream } from '../proxy/upstream.ts';
@@ -180,7 +180,7 @@ export class Service {
 
 /** Embeddings have no tokens of an answer, and do not say so. */
 function withoutAnswer(endpoint: string, tokens: Tokens): Tokens {
-  return endpoint.endsWith('embeddings') ? { ...tokens, completion_tokens: tokens.completion_tokens ?? 0 } : tokens;
+  return apiOf(endpoint) === 'embeddings' ? { ...tokens, completion_tokens: tokens.completion_tokens ?? 0 } : tokens;
 }
 
 const PRICED = { prompt_tokens: 1, completion_tokens: 1, cached_tokens: 0, reasoning_tokens: 0 };

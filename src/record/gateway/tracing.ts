@@ -9,8 +9,10 @@ import {
   trace,
 } from '@opentelemetry/api';
 import { OTLPTraceExporter } from '@opentelemetry/exporter-trace-otlp-http';
+import { detectResources, envDetector, resourceFromAttributes } from '@opentelemetry/resources';
 import { BasicTracerProvider, BatchSpanProcessor, type SpanProcessor } from '@opentelemetry/sdk-trace-base';
-import type { Exchange } from '../exchange.ts';
+import { VERSION } from '../../base/version.ts';
+import { apiOf, type Exchange } from '../exchange.ts';
 
 export interface Tracing {
   /** Begins the span of an exchange; `traceparent` is the caller's header (W3C Trace Context). */
@@ -31,7 +33,11 @@ export function tracingFrom(env: NodeJS.ProcessEnv): Tracing | undefined {
 }
 
 export function makeTracing(processor: SpanProcessor): Tracing {
-  const provider = new BasicTracerProvider({ spanProcessors: [processor] });
+  // OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES say otherwise
+  const resource = resourceFromAttributes({ 'service.name': 'cupel-gateway', 'service.version': VERSION }).merge(
+    detectResources({ detectors: [envDetector] }),
+  );
+  const provider = new BasicTracerProvider({ resource, spanProcessors: [processor] });
   const tracer = provider.getTracer('cupel-gateway');
   return {
     begin(endpoint, traceparent) {
@@ -43,10 +49,14 @@ export function makeTracing(processor: SpanProcessor): Tracing {
 }
 
 function finish(span: Span, exchange: Omit<Exchange, 'request' | 'response' | 'redactions'>): void {
-  span.updateName(`${OPERATIONS[exchange.endpoint] ?? exchange.endpoint} ${exchange.model ?? ''}`.trim());
+  span.updateName(`${operationOf(exchange)} ${exchange.model ?? ''}`.trim());
   span.setAttributes(attributesOf(exchange));
   if (exchange.outcome !== 'complete') span.setStatus({ code: SpanStatusCode.ERROR, message: exchange.outcome });
   span.end();
+}
+
+function operationOf({ endpoint }: Pick<Exchange, 'endpoint'>): string {
+  return OPERATIONS[apiOf(endpoint)] ?? endpoint;
 }
 
 const OPERATIONS: Record<string, string> = {
@@ -58,7 +68,7 @@ const OPERATIONS: Record<string, string> = {
 /** OpenTelemetry's semantic conventions for generative AI; no prompt, no answer. */
 function attributesOf(exchange: Omit<Exchange, 'request' | 'response' | 'redactions'>): Attributes {
   const known: Attributes = {
-    'gen_ai.operation.name': OPERATIONS[exchange.endpoint] ?? exchange.endpoint,
+    'gen_ai.operation.name': operationOf(exchange),
     'gen_ai.request.model': exchange.model ?? undefined,
     'gen_ai.response.id': exchange.completion_id ?? undefined,
     'gen_ai.usage.input_tokens': exchange.prompt_tokens ?? undefined,
