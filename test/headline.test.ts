@@ -12,6 +12,7 @@ import { lawJobs, requireData, serviceJob } from '../bench/headline/jobs.ts';
 import type { Measured } from '../bench/headline/measure.ts';
 import { crossCascade, pooledFacts } from '../bench/headline/pooled.ts';
 import { cautiousUsage, foldsOf, type Row, shortPrompt, splitItems } from '../bench/headline/rows.ts';
+import { together } from '../bench/headline/slices.ts';
 import { headlineTable, mergeResults } from '../bench/headline/table.ts';
 import { toJsonl } from '../src/base/jsonl.ts';
 
@@ -236,4 +237,24 @@ test('folds are pooled: quality over all items and cases, speed in items, leaks 
   });
   // two cases are two units, not twenty
   expect(facts.quality.lower95).toBeLessThan(0.5);
+});
+
+test("a task's cascade is proven only where quality and cost both are", () => {
+  const items = (count: number, wrong: number, handed: number): Item[] =>
+    Array.from({ length: count }, (_, i) => {
+      const total = i < handed ? -3 : -0.001 * (i % 7);
+      return { text: 'x', task: 't', student: Number(i >= wrong), teacher: 1, signals: { mean: total, least: total, total, complete: true } }; // biome-ignore format: one item
+    });
+  // the student is unsure of 3 in 100, and wrong on nearly all of them
+  const good = together(items(600, 15, 18), items(1000, 25, 30), [{ share: 0.001 }, { share: 0.1 }]);
+  expect(good.lower95).toBeGreaterThanOrEqual(0.95);
+  expect(good.share[0]).toBeCloseTo(0.001 + 1 - good.local);
+  expect(good.verdict).toEqual(['proven', 'not proven']);
+  // on the test it is wrong where it was sure
+  const bad = together(items(600, 15, 18), items(1000, 120, 0), [{ share: 0.001 }]);
+  expect(bad.verdict).toEqual(['not proven']);
+  expect(together(items(20, 0, 0), items(1000, 0, 0), [{ share: 0 }])).toMatchObject({
+    local: 0,
+    verdict: ['not proven'],
+  });
 });

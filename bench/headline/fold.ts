@@ -13,6 +13,7 @@ import type { Student } from '../../src/cli/student.ts';
 import type { Answer } from '../../src/evaluate/answers.ts';
 import type { Answered } from '../../src/evaluate/cascade/cascade.ts';
 import type { ScoredItem } from '../../src/evaluate/evaluate.ts';
+import { normalise } from '../../src/evaluate/scorers/scorer.ts';
 import { answered } from './baselines.ts';
 import { FITS, likeliest } from './choice.ts';
 import type { Fold, Job } from './jobs.ts';
@@ -28,6 +29,8 @@ export interface FoldRun {
   compressed: Artifact;
   evaluation: Artifact;
   items: Item[];
+  /** Of the calibration split, which chooses thresholds; none of multiple choice. */
+  known: Item[];
 }
 
 /** Of fewer no split is set aside, which would be a fifth of them: every tenth chooses the checkpoint. */
@@ -65,7 +68,23 @@ export async function runFold(
   const answers = await readJsonl<Answer>(join(evaluation.path, 'answers.jsonl'));
   const signals = new Map(answers.map((answer) => [answer.id, answer.signals ?? signalsOf([], false)]));
   const items = job.letters ? choiceItems(fold, scores, signals) : plainItems(scores, signals);
-  return { dataset, distilled, compressed, evaluation, items };
+  const known = job.letters || calibrationShare === 0 ? [] : await knownItems(dataset.path, evaluation.path);
+  return { dataset, distilled, compressed, evaluation, items, known };
+}
+
+/** The calibration split and how it was answered; a row's own answer is the right one. */
+async function knownItems(dataset: string, evaluation: string): Promise<Item[]> {
+  const rows = await readJsonl<Row>(join(dataset, 'calibration.jsonl'));
+  const answers = await readJsonl<Answer>(join(evaluation, 'calibration-answers.jsonl'));
+  const byId = new Map(answers.map((answer) => [answer.id, answer]));
+  return rows.flatMap((row): Item[] => {
+    const answer = byId.get(row.id);
+    if (answer === undefined) return [];
+    const { text, signals = signalsOf([], false) } = answer;
+    // the student answers with a label and nothing else
+    const student = Number(normalise(text) === normalise(answered(row)));
+    return [{ text, ...groupOf(row.tags), student, teacher: 1, signals }];
+  });
 }
 
 /** Items of one case are resampled as a whole. */

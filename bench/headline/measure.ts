@@ -3,16 +3,16 @@ import { basename } from 'node:path';
 import type { Session } from '../../src/cli/session.ts';
 import type { Student } from '../../src/cli/student.ts';
 import type { DistillFacts } from '../../src/distill/distill.ts';
-import { EVALUATE_DEFAULTS, type EvaluateFacts } from '../../src/evaluate/evaluate.ts';
-import { qualityOf } from '../../src/evaluate/quality.ts';
+import type { EvaluateFacts } from '../../src/evaluate/evaluate.ts';
 import { teacherTokens } from '../../src/evaluate/tokens.ts';
 import { Evaluated } from '../../src/report/evaluated.ts';
 import { makeLedger } from '../../src/report/ledger.ts';
 import { decide } from '../../src/report/verdict.ts';
 import { type Baselines, baselines } from './baselines.ts';
-import { type FoldRun, type Item, runFold, type Training } from './fold.ts';
+import { type FoldRun, runFold, type Training } from './fold.ts';
 import type { Fold, Job } from './jobs.ts';
 import { type PooledCascade, pooledCascade, pooledFacts } from './pooled.ts';
+import { type Slice, slicesOf } from './slices.ts';
 
 /** Whose list prices the student is held against; the first is who answered. */
 export const TEACHERS = ['gpt-4', 'gpt-4o'] as const;
@@ -30,7 +30,7 @@ export interface Measured {
   rows: { train: number; test: number; testable: number };
   quality: Pick<EvaluateFacts['quality'], 'teacher' | 'student' | 'ratio' | 'lower95'>;
   /** By task, where there are several. */
-  slices: ({ task: string; n: number } & Measured['quality'])[];
+  slices: Slice[];
   /** Items a second. */
   requestsPerSecond: number;
   /** Of one student: the mean of the folds'. */
@@ -59,8 +59,7 @@ export async function measure(session: Session, student: Student, job: Job, trai
   const facts = pooledFacts(folds, tokens);
   const evaluated = Evaluated.parse(facts);
   const mean = (pick: (fold: FoldRun) => number) => folds.reduce((sum, fold) => sum + pick(fold), 0) / folds.length;
-  const ledgerOf = ({ dataset, distilled, compressed, evaluation }: FoldRun, teacherModel: string) =>
-    makeLedger([dataset, distilled, compressed, evaluation], evaluated, { teacherModel });
+  const ledgerOf = (fold: FoldRun, teacherModel: string) => makeLedger(artifactsOf(fold), evaluated, { teacherModel });
   const spent = (fold: FoldRun, stages: readonly string[]) =>
     ledgerOf(fold, TEACHERS[0]).spent.filter(({ stage }) => stages.includes(stage));
   const total = (stages: readonly string[], pick: 'seconds' | 'usd') =>
@@ -78,7 +77,9 @@ export async function measure(session: Session, student: Student, job: Job, trai
     folds: folds.length,
     rows: { train: job.folds[0].learned.length, test: items.length, testable: job.testable },
     quality: shown(facts.quality),
-    slices: bySlice(items),
+    slices: slicesOf(job, folds, TEACHERS, (evaluated, teacherModel) =>
+      makeLedger(artifactsOf(folds[0]), evaluated, { teacherModel }),
+    ),
     requestsPerSecond: facts.speed.requestsPerSecond,
     training: {
       seconds: total(['distill'], 'seconds'),
@@ -121,15 +122,10 @@ function byTask({ learned, test }: Fold) {
   }));
 }
 
-function shown({ teacher, student, ratio, lower95 }: Measured['quality']): Measured['quality'] {
-  return { teacher, student, ratio, lower95 };
+function artifactsOf({ dataset, distilled, compressed, evaluation }: FoldRun) {
+  return [dataset, distilled, compressed, evaluation];
 }
 
-function bySlice(items: readonly Item[]): Measured['slices'] {
-  const tasks = [...new Set(items.map(({ task }) => task))];
-  if (tasks.length < 2) return [];
-  return tasks.map((task) => {
-    const own = items.filter((item) => item.task === task);
-    return { task, n: own.length, ...shown(qualityOf(own, EVALUATE_DEFAULTS)) };
-  });
+function shown({ teacher, student, ratio, lower95 }: Measured['quality']): Measured['quality'] {
+  return { teacher, student, ratio, lower95 };
 }

@@ -41,7 +41,8 @@ export function crossCascade(folds: readonly (readonly Item[])[]): PooledCascade
   return shown(pointAt(judged, 1, options), reasons.length === folds.length ? reasons[0] : undefined);
 }
 
-function shown({ local, quality, ratio, lower95, n }: CascadePoint, reason?: string): PooledCascade {
+/** A point without its threshold, which is of one student. */
+export function shown({ local, quality, ratio, lower95, n }: CascadePoint, reason?: string): PooledCascade {
   return { local, quality, ratio, lower95, n, ...(reason ? { reason } : {}) };
 }
 

@@ -3,6 +3,7 @@ import { formatDuration } from '../../src/base/duration.ts';
 import { formatTable } from '../../src/cli/table.ts';
 import { percent } from '../../src/report/verdict.ts';
 import type { Measured } from './measure.ts';
+import type { Slice } from './slices.ts';
 
 export function headlineTable(measured: readonly Measured[]): string {
   const rows = measured.flatMap(row);
@@ -27,10 +28,17 @@ function row({ student, job, way, rows, quality, slices, cost, training, made }:
     ratio.toFixed(3),
     lower95.toFixed(3),
   ];
-  const verdict = gpt4.verdict === gpt4o.verdict ? gpt4.verdict : `${gpt4.verdict}; at GPT-4o's price ${gpt4o.verdict}`;
   const money = [formatDuration(training.seconds), made.usd.toFixed(4)];
-  const whole = [student, job, way, String(rows.test), ...numbers(quality), percent(gpt4.share), percent(gpt4o.share), ...money, verdict]; // biome-ignore format: one list
-  return [whole, ...slices.map(({ task, n, ...found }) => ['', `  ${task}`, '', String(n), ...numbers(found)])];
+  const whole = [student, job, way, String(rows.test), ...numbers(quality), percent(gpt4.share), percent(gpt4o.share), ...money, verdicts(cost)]; // biome-ignore format: one list
+  const part = ({ task, n, cost: own, ...found }: Slice) => [
+    ...['', `  ${task}`, '', String(n), ...numbers(found)],
+    ...(own ? [percent(own[0].share), percent(own[1].share), '', '', verdicts(own)] : []),
+  ];
+  return [whole, ...slices.map(part)];
+}
+
+function verdicts([gpt4, gpt4o]: readonly { verdict: string }[]): string {
+  return gpt4.verdict === gpt4o.verdict ? gpt4.verdict : `${gpt4.verdict}; at GPT-4o's price ${gpt4o.verdict}`;
 }
 
 function why(measured: Measured): string[] {
@@ -61,11 +69,24 @@ function withoutModel({ baselines, blind }: Measured): string[] {
   return blind === undefined ? [] : [`  always the most frequent training answer: right on ${percent(blind)}`];
 }
 
-function together({ cascade, cost }: Measured): string[] {
-  if (!cascade) return [];
-  if (cascade.local === 0) return [`  with its teacher behind it the student answers nothing: ${cascade.reason}`];
-  const shares = cascade.share.map((share, i) => `${percent(share)} of ${cost[i].teacher}'s cost`);
+function together({ cascade, cost, slices }: Measured): string[] {
+  const names = cost.map(({ teacher }) => teacher);
   return [
-    `  with its teacher behind it the student answers ${percent(cascade.local)}; together ${percent(cascade.quality)} right, ratio ${cascade.ratio.toFixed(3)}, at least ${cascade.lower95.toFixed(3)}, for ${shares.join(' and ')}`,
+    ...(cascade ? [`  with its teacher behind it ${handedOver(cascade, names)}`] : []),
+    ...slices.flatMap(({ task, cascade }) =>
+      cascade
+        ? [`  ${task} with a threshold of its own: ${handedOver(cascade, names)}: ${judged(cascade.verdict)}`]
+        : [],
+    ),
   ];
+}
+
+function judged(verdict: readonly string[]): string {
+  return verdicts(verdict.map((one) => ({ verdict: one })));
+}
+
+function handedOver(cascade: NonNullable<Measured['cascade']>, teachers: readonly string[]): string {
+  if (cascade.local === 0) return `the student answers nothing: ${cascade.reason}`;
+  const shares = cascade.share.map((share, i) => `${percent(share)} of ${teachers[i]}'s cost`);
+  return `the student answers ${percent(cascade.local)}; together ${percent(cascade.quality)} right, ratio ${cascade.ratio.toFixed(3)}, at least ${cascade.lower95.toFixed(3)}, for ${shares.join(' and ')}`;
 }

@@ -1,0 +1,81 @@
+// A student of several tasks, task by task: its quality, its cost, and a cascade whose threshold is the task's own.
+
+import { cascadeOf } from '../../src/evaluate/cascade/cascade.ts';
+import { EVALUATE_DEFAULTS } from '../../src/evaluate/evaluate.ts';
+import { qualityOf } from '../../src/evaluate/quality.ts';
+import { teacherTokens } from '../../src/evaluate/tokens.ts';
+import { Evaluated } from '../../src/report/evaluated.ts';
+import { COST_LIMIT, type Ledger } from '../../src/report/ledger.ts';
+import { decide, QUALITY_LIMIT, type Verdict } from '../../src/report/verdict.ts';
+import type { FoldRun, Item } from './fold.ts';
+import type { Job } from './jobs.ts';
+import { type PooledCascade, pooledFacts, shown } from './pooled.ts';
+
+export interface Slice {
+  task: string;
+  n: number;
+  teacher: number;
+  student: number;
+  ratio: number;
+  lower95: number;
+  /** Earlier results have none of these. */
+  cost?: { teacher: string; share: number; verdict: Verdict['verdict'] }[];
+  /** With a threshold of the task's own; `share` of the teacher's cost and the verdict on both together, by teacher price. */
+  cascade?: PooledCascade & { share: number[]; verdict: Verdict['verdict'][] };
+}
+
+/** @param ledgerOf what one of the items costs at a teacher's prices */
+export function slicesOf(
+  job: Job,
+  folds: readonly FoldRun[],
+  teachers: readonly string[],
+  ledgerOf: (evaluated: Evaluated, teacher: string) => Ledger,
+): Slice[] {
+  const tasks = [...new Set(folds.flatMap(({ items }) => items.map(({ task }) => task)))];
+  if (tasks.length < 2) return [];
+  return tasks.map((task) => {
+    const own = <T extends Pick<Item, 'task'>>(items: readonly T[]) => items.filter((item) => item.task === task);
+    const parts = folds.map((fold) => ({ ...fold, items: own(fold.items) }));
+    const items = parts.flatMap((fold) => fold.items);
+    const rows = job.folds.flatMap(({ test }) => test.filter(({ tags }) => tags!.task === task));
+    const tokens = teacherTokens(
+      rows.map((row) => ({ ...row, line: 0 })),
+      () => 0,
+    );
+    const whole = pooledFacts(folds, tokens);
+    const quality = qualityOf(items, EVALUATE_DEFAULTS);
+    const evaluated = Evaluated.parse({ ...whole, quality });
+    const ledgers = teachers.map((teacher) => ledgerOf(evaluated, teacher));
+    const { teacher, student, ratio, lower95 } = quality;
+    return {
+      task,
+      n: items.length,
+      teacher,
+      student,
+      ratio,
+      lower95,
+      cost: ledgers.map((ledger, i) => ({
+        teacher: teachers[i],
+        share: ledger.share,
+        verdict: decide(evaluated, ledger).verdict,
+      })),
+      ...(folds.length === 1 ? { cascade: together(own(folds[0].known), items, ledgers) } : {}),
+    };
+  });
+}
+
+/** Exported for its test. */
+export function together(
+  known: readonly Item[],
+  items: readonly Item[],
+  ledgers: readonly Pick<Ledger, 'share'>[],
+): NonNullable<Slice['cascade']> {
+  const { point, reason } = cascadeOf(known, items, EVALUATE_DEFAULTS);
+  const share = ledgers.map((ledger) => ledger.share + 1 - point.local);
+  const kept = point.local > 0 && point.lower95 >= QUALITY_LIMIT;
+  return {
+    ...shown(point, reason),
+    share,
+    verdict: share.map((one) => (kept && one < COST_LIMIT ? 'proven' : 'not proven')),
+  };
+}
