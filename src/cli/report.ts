@@ -52,7 +52,7 @@ export function ledgerOptions(choices: ReportChoices): LedgerOptions {
   const currency = choices.currency ? parseCurrency(choices.currency) : undefined;
   return {
     ...(choices.machineHour === undefined ? {} : { machineHour: choices.machineHour }),
-    ...(choices.machine ? { machine: parseMachine(choices.machine) } : {}),
+    ...(choices.machine ? { machine: parseMachine(choices.machine, currency) } : {}),
     ...(choices.watts === undefined ? {} : { watts: choices.watts }),
     ...(choices.traffic ? { traffic: readTraffic(resolve(choices.traffic)) } : {}),
     ...(currency ? { priceCurrency: currency } : {}),

@@ -147,6 +147,7 @@ export function makeLedger(artifacts: readonly Artifact[], evaluated: Evaluated,
           spentUsd,
           teacherUsdPerRequest: teacher.usdPer1k / 1000,
           machineUsdPerDay: machine.usdPerHour * 24,
+          machineRequestsPerDay: requestsPerSecond * 86_400,
         })
       : null,
   };
