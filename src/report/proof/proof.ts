@@ -70,10 +70,16 @@ export function signProof(proof: Proof, key: KeyObject): SignedProof {
 export function signatureHolds({ proof, signature }: SignedProof): boolean {
   try {
     const key = createPublicKey({ key: Buffer.from(signature.publicKey, 'base64'), type: 'spki', format: 'der' });
+    // other spellings of the same bytes are other texts than were signed
+    if (![signature.publicKey, signature.value].every(isPlainBase64)) return false;
     if (key.asymmetricKeyType !== 'ed25519' || keyId(signature.publicKey) !== signature.keyId) return false;
     return verify(null, Buffer.from(canonicalJson(proof)), key, Buffer.from(signature.value, 'base64'));
   } catch {
     // a key that is none
     return false;
   }
+}
+
+function isPlainBase64(text: string): boolean {
+  return Buffer.from(text, 'base64').toString('base64') === text;
 }
