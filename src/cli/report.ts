@@ -112,6 +112,11 @@ export function describeReport(artifact: MadeArtifact): string {
       ? [`${code} at ${facts.currency.perUsd} to the dollar (${[source, asOf].filter(Boolean).join(', ')})`]
       : []),
     ...(facts.cascade ? [describeCascadeCost(facts.cascade, money, code)] : []),
+    ...(facts.traffic
+      ? [
+          `the recorded traffic, ${facts.traffic.requests} requests, cost ${money(facts.traffic.usd)} ${code} with the teacher`,
+        ]
+      : []),
     ...(facts.breakEven ? [describeBreakEven(facts.breakEven)] : []),
     ...(facts.energy
       ? [

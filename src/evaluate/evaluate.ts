@@ -125,6 +125,8 @@ export interface EvaluateFacts extends Record<string, unknown> {
   };
   /** Of the test rows. */
   teacher: TeacherTokens[];
+  /** Of the other rows, which the student learned from. */
+  taught: TeacherTokens[];
   fields: Record<string, number>;
   confusions: Confusion[];
   slices: Slice[];
@@ -187,6 +189,7 @@ export async function evaluate(run: EvaluateRun): Promise<EvaluateFacts> {
     speed: speedOf(answers, run.completer.concurrency),
     student: studentOf(run.completer.name, answers, maxTokens),
     teacher: teacherTokens(test, run.countTokens),
+    taught: teacherTokens(seen, run.countTokens),
     fields: fieldMeans(items),
     confusions: confusionsOf(items),
     slices: slicesOf(items),

@@ -44,7 +44,11 @@ const DAY = 86_400_000;
 export function breakEven(input: BreakEvenInput, seed = 1): BreakEven {
   const { traffic } = input;
   if (traffic.length < 7) {
-    throw new CupelError(`a trend needs at least seven days of traffic, here are ${traffic.length}`, { exitCode: 2 });
+    throw new CupelError(`a trend needs at least seven days of traffic, here are ${traffic.length}`, {
+      place: { field: '--traffic' },
+      remedy: 'give more days, or leave --traffic out',
+      exitCode: 2,
+    });
   }
   const trend = fitTrend(traffic);
   const random = new Random(seed);

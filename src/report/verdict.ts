@@ -64,6 +64,7 @@ function costReasons(ledger: Ledger): string[] {
       : `no price is known for ${names.join(', ')}`;
     reasons.push(`${who}, so its cost is only assumed: give --teacher-model NAME or --teacher-price IN,OUT`);
   }
+  if (machine.usdPerHour === 0) reasons.push('a machine that costs nothing is no price: give what an hour of it costs');
   if ((machine.speed ?? 1) !== 1)
     reasons.push('the speed of the machine is stated, not measured: evaluate on it, or leave out its ",x"');
   if (share >= COST_LIMIT) {
