@@ -117,8 +117,8 @@ export async function runEvaluate(
       }
     },
   );
-  const { cascade } = artifact.manifest.facts as unknown as EvaluateFacts;
-  if (cascade) await keepCascade(model, cascade);
+  const { cascade, contamination } = artifact.manifest.facts as unknown as EvaluateFacts;
+  if (cascade) await keepCascade(model, cascade, contamination.nearDuplicates + contamination.passages);
   return artifact;
 }
 
