@@ -97,6 +97,12 @@ const CascadeFile = OperatingPoint.extend({
   format: z.literal(1),
   /** sha256 of the model's file. */
   model: z.string(),
+  /** Test items that the model saw in training; files of earlier versions do not say. */
+  leaked: z.number().optional(),
+  /** Ed25519, over all else: `serve` lets the student answer without a proof of its own only if it holds. */
+  signature: z
+    .strictObject({ algorithm: z.literal('ed25519'), publicKey: z.string(), keyId: z.string(), value: z.string() })
+    .optional(),
   /** With so many further answers drawn for each request. */
   agreement: OperatingPoint.extend({ samples: z.number().int().positive() }).optional(),
 });

@@ -12,6 +12,7 @@ import { Redactor } from '../record/redact/redactor.ts';
 import { parseTeacherPrice, priceOf } from '../report/prices.ts';
 import type { CascadeMode, CascadeSettings } from '../serve/cascade/cascade.ts';
 import type { TeacherUsage } from '../serve/cascade/teacher.ts';
+import { isBelieved } from './cascade.ts';
 import { integerOption, numberOption } from './numbers.ts';
 
 export interface CascadeChoices {
@@ -59,7 +60,7 @@ export function cascadeOptions(command: Command): Command {
 }
 
 /**
- * The server's settings; `checked`: on the test split the calibrated cascade kept 95% of the teacher's quality.
+ * The server's settings; `checked`: on the test split the calibrated cascade kept 95% of the teacher's quality, by a file that is signed by a trusted key.
  * @throws CupelError when the model has no calibration of its own
  */
 export async function cascadeSettings(
@@ -87,7 +88,10 @@ export async function cascadeSettings(
     record: recorder(resolve(choices.recordTo)),
     paired: { add: (student, teacher) => sequence.add(student, teacher), bounds: () => sequence.bounds() },
   };
-  return { settings, checked: mode === 'cascade' && threshold === undefined && fitted.test.lower95 >= 0.95 };
+  return {
+    settings,
+    checked: mode === 'cascade' && threshold === undefined && isBelieved(file) && fitted.test.lower95 >= 0.95,
+  };
 }
 
 /** @throws CupelError when the model was not evaluated with so many further answers */

@@ -1,18 +1,27 @@
 // The cascade on the command line: its figures with money, and the file that `serve --teacher` reads.
 import type { Artifact } from '../artifacts/store.ts';
 import { sha256File } from '../base/hash.ts';
-import { writeCascade } from '../chat/confidence.ts';
+import { type CascadeFile, writeCascade } from '../chat/confidence.ts';
 import type { CascadeFacts, FittedCascade } from '../evaluate/cascade/cascade.ts';
 import type { CascadePoint } from '../evaluate/cascade/operating.ts';
 import { costsPer1k } from '../report/plane.ts';
+import { configFolder, signingKey, trustedKeys } from '../report/proof/keys.ts';
+import { signatureHolds, signatureOf } from '../report/proof/proof.ts';
 import { percent } from '../report/verdict.ts';
 import { formatTable } from './table.ts';
 
-/** Writes MODEL.gguf.cascade.json. */
-export async function keepCascade(model: string, { agreement, ...facts }: CascadeFacts): Promise<void> {
+/** Writes MODEL.gguf.cascade.json, signed with the user's own key. `leaked`: test items that stand in the training rows. */
+export async function keepCascade(model: string, { agreement, ...facts }: CascadeFacts, leaked: number): Promise<void> {
   const sha256 = await sha256File(model);
   const more = agreement && { agreement: { samples: agreement.samples, ...kept(agreement) } };
-  writeCascade(model, { format: 1, model: sha256, ...kept(facts), ...more });
+  const content = { format: 1 as const, model: sha256, leaked, ...kept(facts), ...more };
+  writeCascade(model, { ...content, signature: signatureOf(content, signingKey(configFolder(process.env))) });
+}
+
+/** Was it written by somebody whose proofs are believed, of a test that nothing was seen of? */
+export function isBelieved({ signature, ...content }: CascadeFile): boolean {
+  if (!signature || content.leaked !== 0 || !signatureHolds({ proof: content, signature })) return false;
+  return trustedKeys(configFolder(process.env)).includes(signature.publicKey);
 }
 
 function kept({ calibration, point: { threshold, local, ratio, lower95, n } }: FittedCascade) {

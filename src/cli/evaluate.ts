@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { type Command, InvalidArgumentError } from 'commander';
-import { openChecked } from '../artifacts/store.ts';
+import { type Artifact, listArtifacts, openChecked } from '../artifacts/store.ts';
 import { CupelError } from '../base/errors.ts';
 import {
   EVALUATE_DEFAULTS,
@@ -82,7 +82,14 @@ export async function runEvaluate(
     labelSet: choices.labelSet ?? false,
   };
   const judge = options.scorer === 'judge' ? await openJudge(session.workspace, choices) : undefined;
-  const inputs = { model: await fileInput(model), dataset: dataset.manifest.key, ...judge?.inputs };
+  const identity = await fileInput(model);
+  const other = trainedOn(session.workspace, identity, dataset.manifest.key);
+  const inputs = {
+    model: identity,
+    dataset: dataset.manifest.key,
+    ...(other && { trainedOn: other.manifest.key }),
+    ...judge?.inputs,
+  };
   const artifact = await stage(
     session,
     'evaluate',
@@ -95,6 +102,7 @@ export async function runEvaluate(
       try {
         return await evaluate({
           dataset: dataset.path,
+          trainedOn: other?.path,
           completer,
           countTokens: (text) => tokenizer.encode(text).length,
           options,
@@ -109,9 +117,20 @@ export async function runEvaluate(
       }
     },
   );
-  const { cascade } = artifact.manifest.facts as unknown as EvaluateFacts;
-  if (cascade) await keepCascade(model, cascade);
+  const { cascade, contamination } = artifact.manifest.facts as unknown as EvaluateFacts;
+  if (cascade) await keepCascade(model, cascade, contamination.nearDuplicates + contamination.passages);
   return artifact;
+}
+
+/** The dataset that a model of this workspace learned from, where it is another one: no test item may stand in that either. */
+function trainedOn(workspace: string, model: string, dataset: string): Artifact | undefined {
+  const all = listArtifacts(workspace);
+  const made = all.find(({ manifest }) =>
+    Object.values(manifest.files).some((file) => `sha256:${file.sha256}` === model),
+  );
+  const learned = all.find(({ manifest }) => made !== undefined && manifest.key === made.manifest.inputs.adapter);
+  const key = learned?.manifest.inputs.dataset;
+  return key === undefined || key === dataset ? undefined : all.find(({ manifest }) => manifest.key === key);
 }
 
 /** `0.01`, or `2%` of the right answer. */

@@ -52,7 +52,7 @@ export function ledgerOptions(choices: ReportChoices): LedgerOptions {
   const currency = choices.currency ? parseCurrency(choices.currency) : undefined;
   return {
     ...(choices.machineHour === undefined ? {} : { machineHour: choices.machineHour }),
-    ...(choices.machine ? { machine: parseMachine(choices.machine) } : {}),
+    ...(choices.machine ? { machine: parseMachine(choices.machine, currency) } : {}),
     ...(choices.watts === undefined ? {} : { watts: choices.watts }),
     ...(choices.traffic ? { traffic: readTraffic(resolve(choices.traffic)) } : {}),
     ...(currency ? { priceCurrency: currency } : {}),
@@ -112,6 +112,11 @@ export function describeReport(artifact: MadeArtifact): string {
       ? [`${code} at ${facts.currency.perUsd} to the dollar (${[source, asOf].filter(Boolean).join(', ')})`]
       : []),
     ...(facts.cascade ? [describeCascadeCost(facts.cascade, money, code)] : []),
+    ...(facts.traffic
+      ? [
+          `the recorded traffic, ${facts.traffic.requests} requests, cost ${money(facts.traffic.usd)} ${code} with the teacher`,
+        ]
+      : []),
     ...(facts.breakEven ? [describeBreakEven(facts.breakEven)] : []),
     ...(facts.energy
       ? [

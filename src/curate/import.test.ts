@@ -139,9 +139,9 @@ describe('rows', () => {
   });
 
   test("Anthropic's usage counts cached tokens within the prompt, as OpenAI's does", async () => {
-    const usage = { input_tokens: 10, output_tokens: 3, cache_read_input_tokens: 90 };
+    const usage = { input_tokens: 10, output_tokens: 3, cache_read_input_tokens: 90, cache_creation_input_tokens: 7 };
     const { all } = await run(write([{ ...good(), usage }]));
-    expect(all[0].usage).toMatchObject({ prompt_tokens: 100, completion_tokens: 3 });
+    expect(all[0].usage).toMatchObject({ prompt_tokens: 107, completion_tokens: 3 });
     expect(all[0].usage?.prompt_tokens_details?.cached_tokens).toBe(90);
   });
 

@@ -121,10 +121,12 @@ function openaiUsage(usage: unknown): unknown {
   if (Object.keys(given).length === 0) return undefined;
   if (!('input_tokens' in given) || 'prompt_tokens' in given) return given;
   const cached = given.cache_read_input_tokens;
-  // Anthropic counts cached tokens beside input_tokens, OpenAI within prompt_tokens
-  const beside = typeof cached === 'number' && typeof given.input_tokens === 'number' ? cached : 0;
+  // Anthropic counts tokens read from its cache, and written into it, beside input_tokens, OpenAI within prompt_tokens
+  const count = (value: unknown) => (typeof value === 'number' && typeof given.input_tokens === 'number' ? value : 0);
+  const beside = count(cached);
+  const written = count(given.cache_creation_input_tokens);
   return {
-    prompt_tokens: beside ? (given.input_tokens as number) + beside : given.input_tokens,
+    prompt_tokens: beside + written > 0 ? (given.input_tokens as number) + beside + written : given.input_tokens,
     completion_tokens: given.output_tokens,
     prompt_tokens_details: given.input_tokens_details ?? (beside ? { cached_tokens: beside } : undefined),
     completion_tokens_details: given.output_tokens_details,

@@ -356,3 +356,14 @@ test('with agreement, further answers are drawn apart from the greedy ones, and 
   expect(cascade!.agreement!.extraTime).toBeGreaterThan(0);
   expect(student.requests).toBe(20);
 });
+
+test('test items that stand in another dataset, which the student learned from, are leaks', async () => {
+  const words = (i: number) => Array.from({ length: 12 }, (_, k) => `w${(i * 31 + k * 7919) % 9973}`).join(' ');
+  const rows = Array.from({ length: 60 }, (_, i) => example(i, words(i), `label ${i % 4}`));
+  const trainedOn = dataset([], rows.slice(0, 7));
+  const { completer } = standIn(right);
+  const folder = mkdtempSync(join(root, 'out-'));
+  const given = { dataset: dataset(rows), completer, countTokens, folder, options: { resamples: 200 } };
+  expect((await evaluate(given)).contamination).toMatchObject({ nearDuplicates: 0 });
+  expect((await evaluate({ ...given, trainedOn })).contamination).toMatchObject({ nearDuplicates: 7 });
+});

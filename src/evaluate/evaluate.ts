@@ -62,6 +62,8 @@ export const EVALUATE_DEFAULTS: EvaluateOptions = {
 export interface EvaluateRun {
   /** Folder with test.jsonl, and train.jsonl and calibration.jsonl where there are any. */
   dataset: string;
+  /** Another such folder, where the student was trained on that one. */
+  trainedOn?: string;
   completer: Completer;
   /** The student's tokenizer, without special tokens. */
   countTokens: CountTokens;
@@ -123,6 +125,8 @@ export interface EvaluateFacts extends Record<string, unknown> {
   };
   /** Of the test rows. */
   teacher: TeacherTokens[];
+  /** Of the other rows, which the student learned from. */
+  taught: TeacherTokens[];
   fields: Record<string, number>;
   confusions: Confusion[];
   slices: Slice[];
@@ -152,6 +156,7 @@ export async function evaluate(run: EvaluateRun): Promise<EvaluateFacts> {
   const right = [...seen, ...test].map((example) => rightAnswer(example, basis)).filter((text) => text !== undefined);
   const byJudge = options.scorer === 'judge';
   if (byJudge && !run.judge) throw noJudge();
+  if (byJudge) checkLabels(test, run.judge?.labels);
   // what a judge does not score is still needed: the items and their texts
   const scorer = chooseScorer(byJudge ? 'exact' : options.scorer, right);
   const maxTokens = options.maxTokens || answerLimit(seen, run.countTokens);
@@ -168,8 +173,8 @@ export async function evaluate(run: EvaluateRun): Promise<EvaluateFacts> {
       progress: run.progress ?? silent,
       signal: run.signal,
     });
-  const answers = await answer(test, 'answers.jsonl');
   const score = scorers[scorer].prepare(right, options);
+  const answers = await answer(test, 'answers.jsonl');
   const ruled = scoreItems(test, answers, basis, score);
   const judged = byJudge ? await judgeItems(ruled, basis === 'reference', run.judge!, run.signal) : undefined;
   const items = judged?.items ?? ruled;
@@ -184,10 +189,11 @@ export async function evaluate(run: EvaluateRun): Promise<EvaluateFacts> {
     speed: speedOf(answers, run.completer.concurrency),
     student: studentOf(run.completer.name, answers, maxTokens),
     teacher: teacherTokens(test, run.countTokens),
+    taught: teacherTokens(seen, run.countTokens),
     fields: fieldMeans(items),
     confusions: confusionsOf(items),
     slices: slicesOf(items),
-    contamination: contaminationOf(test, seen),
+    contamination: contaminationOf(test, [...seen, ...(await trainingRows(run.trainedOn))]),
     looks: run.looksFile ? countLook(run.looksFile, test, run.folder) : 0,
     testHash: testHash(test),
     notes: [],
@@ -229,6 +235,21 @@ function answeredOf(items: readonly ScoredItem[], answers: readonly Answer[]): A
     teacher: teacherScore,
     signals: byId.get(id)?.signals ?? signalsOf([], false),
   }));
+}
+
+async function trainingRows(folder: string | undefined): Promise<Example[]> {
+  if (folder === undefined) return [];
+  return [...((await readSplit(folder, 'train')) ?? []), ...((await readSplit(folder, 'calibration')) ?? [])];
+}
+
+/** @throws CupelError when people's labels are all of other items: the judge would be believed unchecked */
+function checkLabels(test: readonly Example[], labels: JudgeSetup['labels']): void {
+  if (!labels || test.some(({ id }) => labels.has(id))) return;
+  throw new CupelError(`none of the ${labels.size} labels is of a test item`, {
+    place: { field: '--judge-labels' },
+    remedy: `use the ids of the test rows, such as "${test[0]?.id}"`,
+    exitCode: 2,
+  });
 }
 
 async function readSplit(folder: string, name: string): Promise<Example[] | undefined> {

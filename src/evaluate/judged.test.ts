@@ -155,3 +155,45 @@ test('without a judge, or with labels that are none, it says what is missing', a
   writeFileSync(file, toJsonl([{ id: 'a', prefers: 'me' }]));
   await expect(readHumanLabels(file)).rejects.toThrow(/not a label/);
 });
+
+test('a model that wants other parameters gets them', async () => {
+  const sent: Record<string, unknown>[] = [];
+  const strict = createServer((request, response) => {
+    let text = '';
+    request.on('data', (chunk) => {
+      text += chunk;
+    });
+    request.on('end', () => {
+      const body = JSON.parse(text) as Record<string, unknown>;
+      sent.push(body);
+      const problem =
+        'max_tokens' in body
+          ? "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead."
+          : 'temperature' in body
+            ? "Unsupported value: 'temperature' does not support 0 with this model."
+            : undefined;
+      response.statusCode = problem ? 400 : 200;
+      response.end(
+        JSON.stringify(problem ? { error: { message: problem } } : { choices: [{ message: { content: 'ok' } }] }),
+      );
+    });
+  });
+  await new Promise<void>((done) => strict.listen(0, '127.0.0.1', done));
+  try {
+    const baseUrl = `http://127.0.0.1:${(strict.address() as AddressInfo).port}`;
+    const completer = remoteCompleter({ baseUrl, model: 'thinker' });
+    const ask = () => completer.complete({ messages: [{ role: 'user', content: 'x' }], maxTokens: 10 });
+    expect((await Promise.all([ask(), ask()])).map(({ text }) => text)).toEqual(['ok', 'ok']);
+    const before = sent.length;
+    await ask();
+    expect(sent.length).toBe(before + 1);
+    expect(sent.at(-1)).toMatchObject({ max_completion_tokens: 80 });
+  } finally {
+    strict.close();
+  }
+});
+
+test('labels of other items are no check of the judge', async () => {
+  const labels = new Map([['nobody', 'tie' as const]]);
+  await expect(judged(judge({ labels }))).rejects.toThrow(/none of the 1 labels is of a test item/);
+});

@@ -12,18 +12,36 @@ export interface RemoteOptions {
 
 const TIMEOUT_MS = 120_000;
 const ATTEMPTS = 3;
+/** Times the limit of an answer: with models that reason, what they think counts in it. */
+const REASONING = 8;
 
 /** @throws (from `complete`) CupelError when the endpoint errs or stays silent for two minutes, after three attempts where that may help */
 export function remoteCompleter({ baseUrl, model, apiKey, concurrency = 4 }: RemoteOptions): Completer {
   const url = `${baseUrl.replace(/\/+$/, '')}/chat/completions`;
+  // newer models refuse what every other endpoint knows, and say what they want in its place
+  const dialect = { limit: 'max_tokens', temperature: true };
   return {
     name: model,
     concurrency,
     complete: async ({ messages, tools, maxTokens, temperature = 0, seed, stop, signal }) => {
       const started = performance.now();
-      const body = JSON.stringify({ model, messages, tools, max_tokens: maxTokens, temperature, seed, stop });
       const headers = { 'content-type': 'application/json', ...(apiKey ? { authorization: `Bearer ${apiKey}` } : {}) };
-      const answer = await post(url, { method: 'POST', headers, body, signal });
+      const send = async (): Promise<ChatAnswer> => {
+        const used = { ...dialect };
+        const limit = { [used.limit]: used.limit === 'max_tokens' ? maxTokens : maxTokens && REASONING * maxTokens };
+        const body = { model, messages, tools, ...limit, ...(used.temperature && { temperature }), seed, stop };
+        try {
+          return await post(url, { method: 'POST', headers, body: JSON.stringify(body), signal });
+        } catch (error) {
+          const said = error instanceof CupelError ? error.message : '';
+          if (used.limit === 'max_tokens' && said.includes('max_completion_tokens'))
+            dialect.limit = 'max_completion_tokens';
+          else if (used.temperature && /answered 400: .*temperature/s.test(said)) dialect.temperature = false;
+          else throw error;
+          return send();
+        }
+      };
+      const answer = await send();
       const [choice] = answer.choices ?? [];
       if (!choice) throw new CupelError('the endpoint answered without a choice', { place: { file: url } });
       return {

@@ -5,6 +5,15 @@ import { CupelError } from '../base/errors.ts';
 
 const Interval = z.object({ lower: z.number(), upper: z.number() });
 
+const Asked = z.looseObject({
+  model: z.string(),
+  requests: z.number(),
+  promptTokens: z.number(),
+  cachedTokens: z.number(),
+  completionTokens: z.number(),
+  estimated: z.boolean(),
+});
+
 export const Evaluated = z.looseObject({
   scorer: z.string(),
   scorerDescription: z.string(),
@@ -39,16 +48,9 @@ export const Evaluated = z.looseObject({
     })
     .optional(),
   student: z.looseObject({ name: z.string(), requests: z.number(), failed: z.number() }),
-  teacher: z.array(
-    z.looseObject({
-      model: z.string(),
-      requests: z.number(),
-      promptTokens: z.number(),
-      cachedTokens: z.number(),
-      completionTokens: z.number(),
-      estimated: z.boolean(),
-    }),
-  ),
+  teacher: z.array(Asked),
+  /** Of the rows that were learned from; evaluations of earlier versions do not say. */
+  taught: z.array(Asked).optional(),
   fields: z.record(z.string(), z.number()),
   confusions: z.array(z.object({ expected: z.string(), predicted: z.string(), count: z.number() })),
   slices: z.array(

@@ -23,6 +23,7 @@ describe('machines', () => {
     expect(parseMachine('desk@2628/36mo').usdPerHour).toBeCloseTo(0.1, 12);
     expect(parseMachine('gpu@7.189CNY/h,x12')).toMatchObject({ speed: 12 });
     expect(parseMachine('gpu@7.189CNY/h').usdPerHour).toBeCloseTo(1, 12);
+    expect(parseMachine('gpu@7CNY/h', parseCurrency('CNY=7')).usdPerHour).toBeCloseTo(1, 12);
   });
 
   test.each(['1.2', 'a@b/h', 'a@1/d', 'a@1/0mo', 'a@1/h,x0', 'a@1XXX/h'])('%s is refused', (text) =>
@@ -55,9 +56,30 @@ test('price tables in several currencies, and a price of one’s own', () => {
 });
 
 describe('break-even', () => {
+  const plain = { spentUsd: 40, teacherUsdPerRequest: 0.005, machineUsdPerDay: 1, machineRequestsPerDay: 1e9 };
+
+  test('traffic beyond what a machine can answer takes more machines', () => {
+    // three of them: 5.00 - 3.00 saved a day, 40 are open
+    const three = { ...plain, machineRequestsPerDay: 400 };
+    expect(breakEven({ traffic: steady(1000), ...three }).date).toBe(dayAt(29 + 20));
+    expect(breakEven({ traffic: steady(1000), ...plain, machineRequestsPerDay: 0 }).date).toBeNull();
+  });
+
+  test('no traffic at all is none, and never pays', () => {
+    const found = breakEven({ traffic: steady(0), ...plain });
+    expect(found).toMatchObject({ date: null, earliest: null });
+    expect(found.likely).toBeLessThan(0.02);
+    expect(found.requestsPerDay).toBeCloseTo(0, 9);
+  });
+
+  test('traffic that dies away stops paying', () => {
+    const traffic = steady(0).map(({ date }, i) => ({ date, requests: Math.round(10_000 * 0.8 ** i) }));
+    expect(breakEven({ traffic, ...plain })).toMatchObject({ date: null, latest: null });
+  });
+
   test('steady traffic comes back when the arithmetic says', () => {
     // 1,000 requests a day save 5.00 - 1.00; 40 are open: ten days after the last
-    const found = breakEven({ traffic: steady(1000), spentUsd: 40, teacherUsdPerRequest: 0.005, machineUsdPerDay: 1 });
+    const found = breakEven({ traffic: steady(1000), ...plain });
     expect(found.date).toBe(dayAt(29 + 10));
     expect(found.growth).toBeCloseTo(0, 9);
     expect(found.earliest! <= found.date! && found.date! <= found.latest!).toBe(true);
@@ -65,7 +87,7 @@ describe('break-even', () => {
   });
 
   test('a machine that costs more than is saved never pays, unless the traffic grows', () => {
-    const dear = { spentUsd: 10, teacherUsdPerRequest: 0.001, machineUsdPerDay: 2 };
+    const dear = { ...plain, spentUsd: 10, teacherUsdPerRequest: 0.001, machineUsdPerDay: 2 };
     expect(breakEven({ traffic: steady(1000), ...dear })).toMatchObject({ date: null, latest: null });
     const growing = steady(1).map(({ date }, i) => ({ date, requests: Math.round(1000 * 1.05 ** i) }));
     const found = breakEven({ traffic: growing, ...dear });
@@ -86,10 +108,7 @@ describe('break-even', () => {
         date: dayAt(i),
         requests: Math.round(Math.exp(level + slope * i + 0.3 * random.normal())),
       }));
-      const { earliest, latest } = breakEven(
-        { traffic, spentUsd, teacherUsdPerRequest: 0.01, machineUsdPerDay: 1 },
-        run,
-      );
+      const { earliest, latest } = breakEven({ ...plain, traffic, spentUsd, teacherUsdPerRequest: 0.01 }, run);
       const date = dayAt(end + truth);
       if (earliest! <= date && (latest === null || date <= latest)) held++;
     }
@@ -97,9 +116,22 @@ describe('break-even', () => {
   });
 
   test('a few days are no trend', () => {
-    const input = { traffic: steady(5, 6), spentUsd: 1, teacherUsdPerRequest: 1, machineUsdPerDay: 0 };
+    const input = { ...plain, traffic: steady(5, 6) };
     expect(() => breakEven(input)).toThrow(/seven days/);
   });
+});
+
+test.each([
+  ['a comma within a number', '2026-01-01,5\n2026-01-02,"1,200"', 2],
+  ['thousands without quotes', '2026-01-01,5\n2026-01-02,1,200', 2],
+  ['no day of the calendar', '2026-01-01,5\n2026-02-30,5', 2],
+  ['no number', 'date,requests\n2026-01-01,many', 2],
+  ['a negative number', '2026-01-01,-5', 1],
+  ['a line without a date', '{"created": 1767225600}\n{"model": "gpt-4o"}', 2],
+])('traffic: %s is refused with its line', (_, text, line) => {
+  const file = join(root, 'bad-traffic');
+  writeFileSync(file, text);
+  expect(() => readTraffic(file)).toThrow(expect.objectContaining({ place: { file, line, field: '--traffic' } }));
 });
 
 test('traffic by day from CSV and from JSON lines; days without any count', () => {
@@ -111,11 +143,12 @@ test('traffic by day from CSV and from JSON lines; days without any count', () =
     { date: '2026-01-03', requests: 7 },
   ]);
   const jsonl = join(root, 'traffic.jsonl');
-  const rows = [{ created: 1767225600 }, { created_at: '2026-01-01T23:00:00Z' }, { at: 1767312000000 }, { none: 1 }];
+  const rows = [{ created: 1767225600 }, { created_at: '2026-01-01T23:00:00Z' }, { at: 1767312000000 }];
   writeFileSync(jsonl, rows.map((row) => JSON.stringify(row)).join('\n'));
   expect(readTraffic(jsonl).map(({ requests }) => requests)).toEqual([2, 1]);
   writeFileSync(jsonl, '{}\n');
   expect(() => readTraffic(jsonl)).toThrow(/no dated traffic/);
+  expect(() => readTraffic(join(root, 'nowhere'))).toThrow(/cannot be read/);
 });
 
 test('the plane draws every point with its interval, and none without a known cost', () => {

@@ -67,6 +67,8 @@ export interface Ledger {
     assumed: boolean;
     estimated: boolean;
   };
+  /** All of the recorded traffic, learned from and tested on, at the teacher's prices: paid before, and no part of `spent`. */
+  traffic: { requests: number; usd: number } | null;
   /** student / teacher. */
   share: number;
   /** The student asked every time and the teacher for what it hands over; null where no cascade was fitted, or all is handed over. */
@@ -130,6 +132,7 @@ export function makeLedger(artifacts: readonly Artifact[], evaluated: Evaluated,
     spentUsd,
     student: { requestsPerSecond, usdPer1k, usdPer1kCorrect: perCorrect(usdPer1k, evaluated.quality.student) },
     teacher: { ...teacher, usdPer1kCorrect: perCorrect(teacher.usdPer1k, evaluated.quality.teacher) },
+    traffic: trafficCost(evaluated, options),
     share: usdPer1k / teacher.usdPer1k,
     cascade: cascadeCost(evaluated, usdPer1k, teacher.usdPer1k),
     alwaysOn: {
@@ -147,6 +150,7 @@ export function makeLedger(artifacts: readonly Artifact[], evaluated: Evaluated,
           spentUsd,
           teacherUsdPerRequest: teacher.usdPer1k / 1000,
           machineUsdPerDay: machine.usdPerHour * 24,
+          machineRequestsPerDay: requestsPerSecond * 86_400,
         })
       : null,
   };
@@ -189,21 +193,33 @@ function statedEnergy(watts: number | undefined, spent: readonly Spent[], reques
 }
 
 function teacherCost(evaluated: Evaluated, options: LedgerOptions): Omit<Ledger['teacher'], 'usdPer1kCorrect'> {
-  const models = evaluated.teacher.map((tokens): TeacherCost => {
-    const model = options.teacherModel ?? tokens.model;
-    const price = givenPrice(options) ?? priceOf(model, options.priceCurrency);
-    const { requests, promptTokens, cachedTokens, completionTokens, estimated } = tokens;
-    const usd = tokensUsd(tokens, price);
-    return { model, requests, promptTokens, cachedTokens, completionTokens, estimated, price, usd };
-  });
-  const usd = models.reduce((sum, entry) => sum + entry.usd, 0);
-  const requests = models.reduce((sum, entry) => sum + entry.requests, 0);
+  const models = costsOf(evaluated.teacher, options);
+  const { requests, usd } = sumOf(models);
   return {
     usdPer1k: requests > 0 ? (usd / requests) * 1000 : 0,
     models,
     assumed: models.some((entry) => entry.price.assumed),
     estimated: models.some((entry) => entry.estimated),
   };
+}
+
+function costsOf(asked: Evaluated['teacher'], options: LedgerOptions): TeacherCost[] {
+  return asked.map((tokens) => {
+    const model = options.teacherModel ?? tokens.model;
+    const price = givenPrice(options) ?? priceOf(model, options.priceCurrency);
+    const { requests, promptTokens, cachedTokens, completionTokens, estimated } = tokens;
+    const usd = tokensUsd(tokens, price);
+    return { model, requests, promptTokens, cachedTokens, completionTokens, estimated, price, usd };
+  });
+}
+
+function sumOf(costs: readonly TeacherCost[]): { requests: number; usd: number } {
+  const requests = costs.reduce((sum, entry) => sum + entry.requests, 0);
+  return { requests, usd: costs.reduce((sum, entry) => sum + entry.usd, 0) };
+}
+
+function trafficCost({ teacher, taught }: Evaluated, options: LedgerOptions): Ledger['traffic'] {
+  return taught ? sumOf(costsOf([...taught, ...teacher], options)) : null;
 }
 
 function givenPrice({ teacherPrice }: LedgerOptions): TokenPrice | undefined {

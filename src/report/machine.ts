@@ -1,6 +1,6 @@
 // What a machine costs an hour: rented, bought and written off, or asked "what if".
 import { CupelError } from '../base/errors.ts';
-import { parseCurrency } from './currency.ts';
+import { type Currency, parseCurrency, USD } from './currency.ts';
 import type { MachinePrice } from './prices.ts';
 
 const HOURS_PER_MONTH = 730;
@@ -12,9 +12,9 @@ export interface MachineChoice extends MachinePrice {
 
 /**
  * `a100-80g@1.2/h`, `desk@2400/36mo` (bought, written off over 36 months), with a currency `@8.5CNY/h`, and how many times as
- * fast it is as the measured machine: `a100-80g@1.2/h,x12`. @throws CupelError (exit code 2)
+ * fast it is as the measured machine: `a100-80g@1.2/h,x12`. The currency `shown` counts at its own rate. @throws CupelError (exit code 2)
  */
-export function parseMachine(text: string): MachineChoice {
+export function parseMachine(text: string, shown: Currency = USD): MachineChoice {
   const found = /^([\w.+-]+)@(\d+(?:\.\d+)?)([A-Za-z]{3})?\/(h|(\d+)mo)(?:,x(\d+(?:\.\d+)?))?$/.exec(text.trim());
   if (!found || Number(found[5] ?? 1) === 0 || Number(found[6] ?? 1) === 0) {
     throw new CupelError(`not a machine: "${text}"`, {
@@ -24,7 +24,8 @@ export function parseMachine(text: string): MachineChoice {
     });
   }
   const [, name, price, code, period, months, speed] = found;
-  const usd = Number(price) / (code ? parseCurrency(code).perUsd : 1);
+  const currency = code?.toUpperCase() === shown.code ? shown : parseCurrency(code ?? 'USD');
+  const usd = Number(price) / currency.perUsd;
   const bought = period !== 'h';
   const usdPerHour = bought ? usd / (Number(months) * HOURS_PER_MONTH) : usd;
   const from = bought ? `${name}, bought for ${price}${code ?? ' USD'} over ${months} months` : `${name}, as given`;

@@ -139,6 +139,8 @@ export interface MachinePrice {
   asOf?: string;
   /** Nobody gave it. */
   isDefault: boolean;
+  /** Times as fast as the machine that was measured, as somebody said. */
+  speed?: number;
 }
 
 /** The price that was given, or a usual one for a rented machine with so many cores. */

@@ -107,6 +107,26 @@ function artifact(stage: string, seconds: number, facts: object = {}, files: Rec
 const chain = () => [artifact('import', 36), artifact('distill', 3600), artifact('evaluate', 72, evaluated())];
 
 describe('the ledger', () => {
+  test('all of the recorded traffic is priced, cached tokens at their own price, and none of it is spent again', () => {
+    const taught = [
+      { ...evaluated().teacher[0], requests: 900, promptTokens: 1e6, cachedTokens: 400_000, completionTokens: 0 },
+    ];
+    const ledger = makeLedger(chain(), { ...evaluated(), taught }, { machineHour: 0.5 });
+    const test = ledger.teacher.models.reduce((sum, { usd }) => sum + usd, 0);
+    expect(ledger.traffic!.requests).toBe(1300);
+    expect(ledger.traffic!.usd).toBeCloseTo(0.6 * 2.5 + 0.4 * 1.25 + test, 12);
+    expect(ledger.spentUsd).toBe(makeLedger(chain(), evaluated(), { machineHour: 0.5 }).spentUsd);
+  });
+
+  test('a machine for nothing, or as fast as somebody says, proves nothing', () => {
+    const machine = { usdPerHour: 0.01, from: 'x', isDefault: false, speed: 1 };
+    const why = (choice: typeof machine) =>
+      decide(evaluated(), makeLedger(chain(), evaluated(), { machine: choice })).reasons;
+    expect(why({ ...machine, usdPerHour: 0 }).join()).toMatch(/no price/);
+    expect(why({ ...machine, speed: 100 }).join()).toMatch(/stated, not measured/);
+    expect(why(machine).join()).not.toMatch(/no price|stated/);
+  });
+
   test('what 1,000 right answers cost, energy at the power stated, and another machine only for serving', () => {
     const usual = makeLedger(chain(), evaluated(), { machineHour: 0.5, watts: 100 });
     expect(usual.student.usdPer1kCorrect).toBeCloseTo(usual.student.usdPer1k / 0.95, 12);
@@ -134,6 +154,7 @@ describe('the ledger', () => {
     const { cascade } = makeLedger(chain(), { ...evaluated(), cascade: { point } }, { machineHour: 0.5 });
     const teacherUsdPer1k = 0.1 * alone.teacher.usdPer1k;
     expect(alone.cascade).toBeNull();
+    expect(alone.traffic).toBeNull();
     expect(cascade).toMatchObject({ local: 0.9 });
     expect(cascade!.teacherUsdPer1k).toBeCloseTo(teacherUsdPer1k, 12);
     expect(cascade!.usdPer1k).toBeCloseTo(alone.student.usdPer1k + teacherUsdPer1k, 12);

@@ -15,7 +15,7 @@ import { type PlanePoint, planePoints } from './plane.ts';
 import { decide, type Verdict } from './verdict.ts';
 
 /** Raise when the same manifests give another report. */
-export const REPORT_VERSION = 3;
+export const REPORT_VERSION = 4;
 
 export interface ReportOptions extends LedgerOptions {
   /** Examples shown side by side. */
@@ -42,6 +42,7 @@ export interface ReportFacts extends Record<string, unknown>, Verdict {
   /** USD for 1,000 right answers; null where there are none. */
   perCorrect: { student: number | null; teacher: number | null } | null;
   cascade: Ledger['cascade'];
+  traffic: Ledger['traffic'];
   breakEven: BreakEven | null;
   energy: Ledger['energy'];
   plane: PlanePoint[];
@@ -122,6 +123,7 @@ function facts(
       : null,
     perCorrect: ledger ? { student: ledger.student.usdPer1kCorrect, teacher: ledger.teacher.usdPer1kCorrect } : null,
     cascade: ledger?.cascade ?? null,
+    traffic: ledger?.traffic ?? null,
     breakEven: ledger?.breakEven ?? null,
     energy: ledger?.energy ?? null,
     model: modelFile(artifacts),

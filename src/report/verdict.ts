@@ -54,7 +54,7 @@ function leakReasons({ contamination }: Evaluated): string[] {
 }
 
 function costReasons(ledger: Ledger): string[] {
-  const { teacher, share } = ledger;
+  const { teacher, share, machine } = ledger;
   if (teacher.models.length === 0 || !Number.isFinite(share)) return ['the cost could not be worked out'];
   const reasons: string[] = [];
   if (teacher.assumed) {
@@ -64,6 +64,9 @@ function costReasons(ledger: Ledger): string[] {
       : `no price is known for ${names.join(', ')}`;
     reasons.push(`${who}, so its cost is only assumed: give --teacher-model NAME or --teacher-price IN,OUT`);
   }
+  if (machine.usdPerHour === 0) reasons.push('a machine that costs nothing is no price: give what an hour of it costs');
+  if ((machine.speed ?? 1) !== 1)
+    reasons.push('the speed of the machine is stated, not measured: evaluate on it, or leave out its ",x"');
   if (share >= COST_LIMIT) {
     reasons.push(`the student costs ${percent(share)} of what the teacher costs; the limit is ${percent(COST_LIMIT)}`);
   }

@@ -1,4 +1,5 @@
 // Scorer "f1": answers that are sets of labels, by the harmonic mean of precision and recall.
+import { canonicalJson } from '../../base/hash.ts';
 import { normalise, type Scorer } from './scorer.ts';
 
 export const f1: Scorer = {
@@ -21,7 +22,7 @@ function labelsOf(text: string): Set<string> {
 function fromJson(text: string): string[] | undefined {
   try {
     const value: unknown = JSON.parse(text);
-    return Array.isArray(value) ? value.map(String) : undefined;
+    return Array.isArray(value) ? value.map((one) => (typeof one === 'string' ? one : canonicalJson(one))) : undefined;
   } catch {
     return undefined;
   }

@@ -78,17 +78,19 @@ function compare(predicted: unknown, expected: object): Score {
     fields[key] = wanted.has(key) && given.has(key) && sameValue(given.get(key), wanted.get(key)) ? 1 : 0;
   }
   const scores = Object.values(fields);
-  const score = scores.length > 0 ? scores.reduce((a, b) => a + b, 0) / scores.length : isStructured(predicted) ? 1 : 0;
-  return { score, fields };
+  return { score: scores.reduce((a, b) => a + b, 0) / scores.length, fields };
 }
 
-/** Objects are taken apart by path (`customer.name`); an array is one value, whose order counts. */
+/** Objects are taken apart by path (`customer.name`; `a\\.b` is one name); an array is one value, whose order counts, and so is `{}`. */
 function leaves(value: unknown, path = '', into: Fields = new Map()): Fields {
-  if (!isStructured(value) || Array.isArray(value)) {
+  if (!isStructured(value) || Array.isArray(value) || Object.keys(value).length === 0) {
     if (value !== undefined) into.set(path || 'answer', value);
     return into;
   }
-  for (const [key, inner] of Object.entries(value)) leaves(inner, path ? `${path}.${key}` : key, into);
+  for (const [key, inner] of Object.entries(value)) {
+    const name = key.replace(/[\\.]/g, '\\$&');
+    leaves(inner, path ? `${path}.${name}` : name, into);
+  }
   return into;
 }
 

@@ -17,9 +17,11 @@ export const numeric: Scorer = {
     },
 };
 
-/** The last number of a text: `1,234.5`, `.5`, `-3e4`, `12%` (as 12), full-width digits; undefined when there is none. */
+/** The last number of a text: `1,234.5`, `.5`, `-3e4`, `-$5`, `12%` (as 12), full-width digits; undefined when there is none. */
 export function lastNumber(text: string): number | undefined {
   const plain = text.normalize('NFKC').replace(/[−–]/g, '-');
-  const found = plain.match(/(?<![\d.])-?(?:(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?|\.\d+)(?:e[+-]?\d+)?/gi)?.at(-1);
-  return found === undefined ? undefined : Number(found.replaceAll(',', ''));
+  const found = plain
+    .match(/(?<![\d.])-?[$€£¥]?(?:(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?|\.\d+)(?:e[+-]?\d+)?/gi)
+    ?.at(-1);
+  return found === undefined ? undefined : Number(found.replace(/[,$€£¥]/g, ''));
 }

@@ -133,7 +133,10 @@ class Parser {
       } else tests.push((one) => one === character);
     }
     this.#at++;
-    return (one) => tests.some((test) => test(one)) !== negated;
+    const any = (one: string) => tests.some((test) => test(one));
+    // what is shut out is shut out in either form
+    const known = this.#anyCase ? (one: string) => any(one) || any(one.toLowerCase()) || any(one.toUpperCase()) : any;
+    return (one) => known(one) !== negated;
   }
 
   #take(character: string): boolean {

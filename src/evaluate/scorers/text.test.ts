@@ -116,3 +116,25 @@ describe('patterns', () => {
   test('groups nested without end are refused', () =>
     expect(() => new SafePattern(`${'('.repeat(1e5)}a${')'.repeat(1e5)}`)).toThrow(/nested too deeply/));
 });
+
+test.each([
+  ['f1', '[{"a":1}]', '[{"a":2}]', 0],
+  ['f1', '[{"b":2,"a":1}]', '[{"a":1,"b":2}]', 1],
+  ['json', '{"a.b":1}', '{"a":{"b":1}}', 0],
+  ['json', '{"b":{}}', '{"a":{}}', 0],
+  ['json', '{"a":{},"b":1}', '{"a":{},"b":1}', 1],
+  ['json', '{}', '{}', 1],
+  ['regex', 'A', '(?i)^[^a]$', 0],
+  ['regex', 'B', '(?i)^[^a]$', 1],
+  ['numeric', 'a loss of -$5', '-5', 1],
+  ['numeric', 'US$1,234.50', '1234.5', 1],
+  ['numeric', '￥80', '80', 1],
+])('%s: %s for %s scores %d', (name, prediction, expected, wanted) => {
+  expect(score(name as 'f1', prediction, expected)).toBe(wanted);
+});
+
+test('a pattern that cannot be run is found before anything is asked', () => {
+  expect(() => scorers.regex.prepare(['ok', '(a'], { requireAllFields: false })).toThrow(
+    /the right answer "\(a" is not a pattern/,
+  );
+});

@@ -1,9 +1,10 @@
 // Items of a task: prompt, choices and right answer of each row, rendered as the task file says.
 import { existsSync, statSync } from 'node:fs';
-import { CupelError } from '../../base/errors.ts';
-import type { ChatMessage, Example } from '../../chat/messages.ts';
+import { z } from 'zod';
+import { CupelError, type ErrorPlace } from '../../base/errors.ts';
+import { ChatMessage, type Example } from '../../chat/messages.ts';
 import { allMatches } from './limited.ts';
-import { type Row, readRows } from './rows.ts';
+import { PLACE, type Row, readRows } from './rows.ts';
 import type { Task } from './task.ts';
 
 export interface TaskItem {
@@ -22,7 +23,7 @@ export interface TaskItem {
   subject?: string;
 }
 
-/** @throws CupelError when data are missing, or a row has no such field */
+/** @throws CupelError when data are missing, a row has no such field, or examples are asked for that are not there */
 export async function taskItems(
   task: Task,
   folder: string,
@@ -31,8 +32,10 @@ export async function taskItems(
   const rows = (await readRows(folder, task.files.test, task.columns)).map(
     (row): Row => ({ ...row, subjectName: subjectName(task, row.subject) }),
   );
+  if (rows.length === 0) throw new CupelError('there is no item in the data', { place: { file: folder }, exitCode: 2 });
   const count = options.fewShot ?? task.fewShot?.count ?? 0;
   const alone = existsSync(folder) && statSync(folder).isFile();
+  if (options.fewShot && (alone || !task.files.fewShot)) throw noExamples(task, folder);
   const shots =
     count > 0 && task.files.fewShot && !alone ? await readRows(folder, task.files.fewShot, task.columns) : [];
   const labels = [...new Set(rows.map((row) => targetOf(task, row)))].sort().join(', ');
@@ -48,16 +51,25 @@ export async function taskItems(
   });
 }
 
+function noExamples({ name, files }: Task, folder: string): CupelError {
+  const wanted = files.fewShot?.join(' or ');
+  return new CupelError(`${name} has no examples to put before an item`, {
+    place: { file: folder, field: '--few-shot' },
+    remedy: wanted ? `give the folder that also holds ${wanted}` : 'name their files in the task file: files.fewShot',
+    exitCode: 2,
+  });
+}
+
 function subjectName({ subjectNames }: Task, subject: unknown): string | undefined {
   return typeof subject === 'string' ? (subjectNames?.[subject] ?? subject.replaceAll('_', ' ')) : undefined;
 }
 
 function render(task: Task, row: Row, index: number): TaskItem {
-  const messages = task.messages === undefined ? undefined : (fieldOf(row, task.messages) as ChatMessage[]);
+  const messages = task.messages === undefined ? undefined : messagesOf(row, task.messages);
   const answered = messages?.at(-1)?.role === 'assistant';
   const choices = choicesOf(task, row);
   const target = targetOf(task, row);
-  const golds = choices && goldsOf(choices, target);
+  const golds = choices && goldsOf(choices, target, row[PLACE]);
   // numbers start again in each subject
   const number = row.id === undefined ? undefined : [row.subject, row.id].filter((part) => part !== undefined);
   return {
@@ -71,20 +83,34 @@ function render(task: Task, row: Row, index: number): TaskItem {
   };
 }
 
+function messagesOf(row: Row, field: string): ChatMessage[] {
+  const found = z.array(ChatMessage).min(1).safeParse(fieldOf(row, field));
+  if (found.success) return found.data;
+  throw new CupelError('not a conversation', {
+    place: { ...row[PLACE], field },
+    remedy: 'write a list such as [{"role": "user", "content": "…"}]',
+    exitCode: 2,
+  });
+}
+
 function choicesOf({ choices }: Task, row: Row): string[] | undefined {
   if (choices === undefined) return undefined;
-  if (typeof choices === 'string') return (fieldOf(row, choices) as unknown[]).map(String);
+  if (typeof choices === 'string') {
+    const list = fieldOf(row, choices);
+    if (Array.isArray(list) && list.length > 0) return list.map(String);
+    throw new CupelError('not a list of choices', { place: { ...row[PLACE], field: choices }, exitCode: 2 });
+  }
   return choices.map((choice) => fill(choice, row));
 }
 
 /** AGIEval has items with several right choices: `0,2` or `A,C`. */
-function goldsOf(choices: readonly string[], target: string): number[] {
+function goldsOf(choices: readonly string[], target: string, place?: ErrorPlace): number[] {
   const several = !choices.includes(target) && /^(?:\d+|[A-Ja-j])(?:,(?:\d+|[A-Ja-j]))+$/.test(target);
-  return several ? target.split(',').map((part) => goldOf(choices, part)) : [goldOf(choices, target)];
+  return several ? target.split(',').map((part) => goldOf(choices, part, place)) : [goldOf(choices, target, place)];
 }
 
 /** The target as an index, as a letter, or as the choice itself. */
-function goldOf(choices: readonly string[], target: string): number {
+function goldOf(choices: readonly string[], target: string, place?: ErrorPlace): number {
   const letter = /^\(?([A-Ja-j])\)?$/.exec(target)?.[1];
   const index = choices.includes(target)
     ? choices.indexOf(target)
@@ -94,7 +120,11 @@ function goldOf(choices: readonly string[], target: string): number {
         ? Number(target)
         : -1;
   if (index >= 0 && index < choices.length) return index;
-  throw new CupelError(`the right answer "${target}" is none of the choices ${choices.join(', ')}`, { exitCode: 2 });
+  throw new CupelError(`the right answer "${target}" is none of the choices ${choices.join(', ')}`, {
+    place,
+    remedy: 'write it as its number from 0, as its letter, or as the choice itself',
+    exitCode: 2,
+  });
 }
 
 function targetOf(task: Task, row: Row): string {
@@ -124,6 +154,7 @@ function fieldOf(row: Row, paths: string): unknown {
     if (value !== undefined && value !== null) return value;
   }
   throw new CupelError(`a row has no field ${paths}`, {
+    place: row[PLACE],
     remedy: `it has ${Object.keys(row).join(', ')}; name the right one in the task file`,
     exitCode: 2,
   });

@@ -38,7 +38,6 @@ function refused(pattern: string, cause: unknown): CupelError {
   return new CupelError(
     slow ? `the pattern ${pattern} takes too long on an answer` : `not a pattern: ${(cause as Error).message}`,
     {
-      place: { field: 'extract' },
       remedy: 'write it without repeats inside repeats, e.g. a+ in place of (a+)+',
       exitCode: 2,
       cause,

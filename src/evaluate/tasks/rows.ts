@@ -3,10 +3,11 @@ import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { brotliDecompressSync, gunzipSync } from 'node:zlib';
 import { type UnzipFileInfo, unzipSync } from 'fflate';
-import { CupelError } from '../../base/errors.ts';
-import { readJsonl } from '../../base/jsonl.ts';
+import { CupelError, type ErrorPlace } from '../../base/errors.ts';
 
-export type Row = Record<string, unknown>;
+/** Where a row stands: goes along when it is copied, and is none of its fields. Of Parquet and JSON the line is the row's number. */
+export const PLACE = Symbol('place');
+export type Row = Record<string, unknown> & { [PLACE]?: ErrorPlace };
 
 /**
  * Rows of the first pattern that any file matches; what `*` stands for becomes the row's `subject` where it has none.
@@ -105,16 +106,53 @@ async function rowsOf(
   columns?: readonly string[],
 ): Promise<Row[]> {
   const name = basename(file).toLowerCase();
-  if (name.endsWith('.jsonl') && existsSync(file)) return readJsonl<Row>(file);
-  if (name.endsWith('.parquet')) return parquetRows(bytes);
+  if (name.endsWith('.parquet')) return placed(await parquetRows(bytes, file), file);
   const text = Buffer.from(bytes)
     .toString('utf8')
     .replace(/^\uFEFF/, '');
-  if (name.endsWith('.json')) return jsonRows(text, file, member, columns);
-  return tableRows(parseTable(text, name.endsWith('.tsv') ? '\t' : ','), columns);
+  if (name.endsWith('.jsonl')) return lineRows(text, file);
+  if (name.endsWith('.json')) return placed(jsonRows(text, file, member, columns), file);
+  return tableRows(parseTable(text, name.endsWith('.tsv') ? '\t' : ',', file), file, columns);
 }
 
-async function parquetRows(bytes: Uint8Array): Promise<Row[]> {
+function placed(rows: readonly unknown[], file: string): Row[] {
+  return rows.map((row, i) => rowAt(row, { file, line: i + 1 }));
+}
+
+function rowAt(value: unknown, place: ErrorPlace): Row {
+  if (value !== null && typeof value === 'object' && !Array.isArray(value)) return { ...value, [PLACE]: place };
+  throw new CupelError('not an item', { place, remedy: 'write one JSON object for each item', exitCode: 2 });
+}
+
+function lineRows(text: string, file: string): Row[] {
+  return text.split('\n').flatMap((line, i) => {
+    const place = { file, line: i + 1 };
+    return line.trim() === '' ? [] : [rowAt(parsed(line, place), place)];
+  });
+}
+
+function parsed(text: string, place: ErrorPlace): unknown {
+  try {
+    return JSON.parse(text) as unknown;
+  } catch (cause) {
+    throw new CupelError(`not JSON: ${(cause as Error).message}`, { place, exitCode: 2, cause });
+  }
+}
+
+async function parquetRows(bytes: Uint8Array, file: string): Promise<Row[]> {
+  try {
+    return await readParquet(bytes);
+  } catch (cause) {
+    throw new CupelError(`not a whole Parquet file: ${(cause as Error).message}`, {
+      place: { file },
+      remedy: 'fetch it again',
+      exitCode: 2,
+      cause,
+    });
+  }
+}
+
+async function readParquet(bytes: Uint8Array): Promise<Row[]> {
   const { parquetMetadataAsync, parquetReadObjects } = await import('hyparquet');
   const file = new Uint8Array(bytes).buffer;
   const metadata = await parquetMetadataAsync(file);
@@ -144,47 +182,74 @@ function named(rows: Row[], metadata: string | undefined): Row[] {
   });
 }
 
-function jsonRows(text: string, file: string, member: string | undefined, columns?: readonly string[]): Row[] {
-  const document: unknown = JSON.parse(text);
-  const list = member === undefined ? document : (document as Row)[member];
+function jsonRows(text: string, file: string, member: string | undefined, columns?: readonly string[]): unknown[] {
+  const document = parsed(text, { file });
+  const list = member === undefined ? document : (document as Row | null)?.[member];
   if (!Array.isArray(list)) {
     throw new CupelError('no list of items is in this JSON file', { place: { file, field: member }, exitCode: 2 });
   }
   return list.map((row: unknown) =>
-    Array.isArray(row) ? Object.fromEntries(row.map((value, i) => [columns?.[i] ?? String(i), value])) : (row as Row),
+    Array.isArray(row) ? Object.fromEntries(row.map((value, i) => [columns?.[i] ?? String(i), value])) : row,
   );
 }
 
 /** With names for the columns the file has no header, unless it has just these. */
-function tableRows(table: string[][], columns?: readonly string[]): Row[] {
+function tableRows(table: TableLine[], file: string, columns?: readonly string[]): Row[] {
   const plain = (names: readonly string[] = []) => names.map((name) => name.trim().toLowerCase()).join();
-  const headed = columns === undefined || plain(table[0]) === plain(columns);
-  const names = (headed ? table[0] : columns) ?? [];
+  const headed = columns === undefined || plain(table[0]?.cells) === plain(columns);
+  const names = (headed ? table[0]?.cells : columns) ?? [];
   return table
     .slice(headed ? 1 : 0)
-    .filter((cells) => cells.length > 1 || cells[0] !== '')
-    .map((cells) => Object.fromEntries(names.map((name, i) => [name, cells[i] ?? ''])));
+    .filter(({ cells }) => cells.length > 1 || cells[0] !== '')
+    .map(({ cells, line }) => {
+      const place = { file, line };
+      if (cells.length === names.length)
+        return rowAt(Object.fromEntries(names.map((name, i) => [name, cells[i]])), place);
+      throw new CupelError(`${cells.length} cells, where ${names.length} are wanted: ${names.join(', ')}`, {
+        place,
+        remedy: 'put quotes around cells that hold separators, and leave none out',
+        exitCode: 2,
+      });
+    });
 }
 
-/** RFC 4180: quoted cells may hold separators, line breaks and doubled quotes. */
-export function parseTable(text: string, separator: string): string[][] {
-  const rows: string[][] = [];
+interface TableLine {
+  cells: string[];
+  /** That it begins on, from 1. */
+  line: number;
+}
+
+/** RFC 4180: quoted cells may hold separators, line breaks and doubled quotes. @throws CupelError for a quote never closed */
+export function parseTable(text: string, separator: string, file?: string): TableLine[] {
+  const rows: TableLine[] = [];
   const row: string[] = [];
   let cell = '';
-  let quoted = false;
+  let quoted = 0;
+  let line = 1;
+  let from = 1;
   for (let i = 0; i < text.length; i++) {
     const character = text[i];
-    if (quoted) {
+    if (character === '\n') line++;
+    if (quoted > 0) {
       if (character !== '"') cell += character;
       else if (text[i + 1] === '"') cell += text[++i];
-      else quoted = false;
-    } else if (character === '"' && cell === '') quoted = true;
+      else quoted = 0;
+    } else if (character === '"' && cell === '') quoted = line;
     else if (character === separator || character === '\n') {
       row.push(character === '\n' ? cell.replace(/\r$/, '') : cell);
       cell = '';
-      if (character === '\n') rows.push(row.splice(0));
+      if (character !== '\n') continue;
+      rows.push({ cells: row.splice(0), line: from });
+      from = line;
     } else cell += character;
   }
-  if (cell !== '' || row.length > 0) rows.push([...row, cell]);
+  if (quoted > 0) {
+    throw new CupelError('a quote is opened here and never closed', {
+      place: { file, line: quoted },
+      remedy: 'close it; a quote within a quoted cell is written twice',
+      exitCode: 2,
+    });
+  }
+  if (cell !== '' || row.length > 0) rows.push({ cells: [...row, cell], line: from });
   return rows;
 }

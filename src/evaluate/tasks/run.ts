@@ -61,13 +61,18 @@ export async function runTask({ task, items, completer, progress = silent, signa
   return summary(task, answers);
 }
 
-/** Scores recorded answers, e.g. GPT-4's of LawBench, as a model's would be. */
+/** Scores recorded answers, e.g. GPT-4's of LawBench, as a model's would be. @throws CupelError when there are none */
 export function scoreRecorded(task: Task, items: readonly TaskItem[]): TaskResult {
   const score = taskScorer(task, items);
   const answers = items.flatMap(({ id, subject, target, recorded }) =>
     recorded === undefined ? [] : [{ id, subject, answer: recorded, score: score(recorded, target).score }],
   );
-  return summary(task, answers);
+  if (answers.length > 0) return summary(task, answers);
+  throw new CupelError(`no answer is recorded in the data of ${task.name}`, {
+    place: { field: '--model' },
+    remedy: 'say which model shall answer, e.g. --model student.gguf',
+    exitCode: 2,
+  });
 }
 
 function summary(task: Task, answers: TaskAnswer[]): TaskResult {

@@ -2,10 +2,13 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { z } from 'zod';
 import { CupelError } from '../../base/errors.ts';
+import { isScorerName, scorers } from '../scorers/registry.ts';
 
 const Names = z.array(z.string()).min(1);
 
-export const Task = z.strictObject({
+const Pattern = z.string().refine(isPattern, 'not a regular expression');
+
+const Fields = z.strictObject({
   name: z.string(),
   /** Raise when the same data give other scores. */
   version: z.number().int().positive(),
@@ -29,14 +32,17 @@ export const Task = z.strictObject({
   choices: z.union([z.array(z.string()), z.string()]).optional(),
   target: z.string(),
   /** Part of the target that counts: the first group. */
-  targetPattern: z.string().optional(),
+  targetPattern: Pattern.optional(),
   /** Rendered target -> its name in answers. */
   targetNames: z.record(z.string(), z.string()).optional(),
   /** Between prompt and continuation. */
   delimiter: z.string().default(' '),
   /** First pattern that matches the answer; its first group, or the whole match, is scored. `last`: of all its matches. */
-  extract: z.array(z.strictObject({ pattern: z.string(), last: z.boolean().default(false) })).default([]),
-  scorer: z.string().default('exact'),
+  extract: z.array(z.strictObject({ pattern: Pattern, last: z.boolean().default(false) })).default([]),
+  scorer: z
+    .string()
+    .refine((name) => name === 'auto' || isScorerName(name), `choose one of auto, ${Object.keys(scorers).join(', ')}`)
+    .default('exact'),
   /** For the scorer `numeric`; the greater of the two counts. */
   tolerance: z.strictObject({ absolute: z.number().nonnegative(), relative: z.number().nonnegative() }).optional(),
   /** For the scorer `json`: JSON schema that an answer must keep to. */
@@ -48,7 +54,33 @@ export const Task = z.strictObject({
   maxTokens: z.number().int().positive().default(64),
   fewShot: z.strictObject({ count: z.number().int().nonnegative(), separator: z.string() }).optional(),
 });
+
+const chosen = (task: z.infer<typeof Fields>) => task.output === 'multiple-choice';
+export const Task = Fields.refine((task) => task.prompt !== undefined || task.messages !== undefined, {
+  path: ['prompt'],
+  message: 'say how an item reads: give prompt or messages',
+})
+  .refine((task) => !chosen(task) || task.choices !== undefined, {
+    path: ['choices'],
+    message: 'multiple choice needs choices: the continuations, or the field that holds them',
+  })
+  .refine((task) => !chosen(task) || task.prompt !== undefined, {
+    path: ['prompt'],
+    message: 'multiple choice goes by the likelihood of raw text: give a prompt',
+  })
+  .refine((task) => !task.fewShot?.count || task.files.fewShot !== undefined, {
+    path: ['files', 'fewShot'],
+    message: 'name the files that hold the examples, or leave fewShot out',
+  });
 export type Task = z.infer<typeof Task>;
+
+function isPattern(text: string): boolean {
+  try {
+    return new RegExp(text, 'gsu') !== undefined;
+  } catch {
+    return false;
+  }
+}
 
 // data stays in src/, also when the built code runs from dist/
 const FOLDER = new URL('../../../src/evaluate/tasks/data/', import.meta.url);
@@ -72,8 +104,10 @@ export function readTask(nameOrFile: string): Task {
   try {
     return Task.parse(JSON.parse(readFileSync(known ? own : nameOrFile, 'utf8')));
   } catch (cause) {
-    throw new CupelError(`not a task: ${(cause as Error).message}`, {
-      place: { file: nameOrFile },
+    const issue = cause instanceof z.ZodError ? cause.issues[0] : undefined;
+    throw new CupelError(`not a task: ${issue?.message ?? (cause as Error).message}`, {
+      place: { file: nameOrFile, field: issue?.path.join('.') || undefined },
+      remedy: 'see the task files that come with Cupel, in src/evaluate/tasks/data',
       exitCode: 2,
       cause,
     });

@@ -287,7 +287,7 @@ describe('generation', () => {
     await expect(run({ extract: [{ pattern: '^(a+)+$' }] }, `${'a'.repeat(40)}!`)).rejects.toThrow(
       /\(a\+\)\+\$ takes too long/,
     );
-    await expect(run({ extract: [{ pattern: '(' }] }, 'a')).rejects.toThrow(/not a pattern/);
+    await expect(run({ extract: [{ pattern: '(' }] }, 'a')).rejects.toThrow(/not a regular expression/);
   });
 
   test('a missing folder, a missing field and a wrong target say what to do', async () => {
@@ -302,7 +302,7 @@ describe('generation', () => {
 });
 
 test('tables: quotes, doubled quotes, line breaks, no newline at the end', () => {
-  expect(parseTable('a,"b ""c"", d"\r\n"e\nf",', ',')).toEqual([
+  expect(parseTable('a,"b ""c"", d"\r\n"e\nf",', ',').map(({ cells }) => cells)).toEqual([
     ['a', 'b "c", d'],
     ['e\nf', ''],
   ]);
@@ -357,4 +357,43 @@ describe('LawBench', () => {
       expect(Math.abs(score - published / 100)).toBeLessThan(0.02);
     },
   );
+});
+
+describe('what is wrong in data or task is said with its place', () => {
+  const items = (name: string, files: Record<string, string>, options?: { fewShot: number }) =>
+    taskItems(readTask(name), folderWith(files), options);
+
+  test.each([
+    ['a quote never closed', 'banking77', { 'test.csv': 'text,category\nx,y\n"a,b\nc,d\n' }, 3, /never closed/],
+    ['a cell too few', 'mmlu', { 'test/x_test.csv': '"Q\n1",a,b,c,d,B\nQ2,a,b,c,d\n' }, 3, /5 cells, where 6/],
+    ['an answer that is no choice', 'mmlu', { 'test/x_test.csv': 'Q,a,b,c,d,B\nQ,a,b,c,d,E\n' }, 2, /"E" is none/],
+    ['a field not there', 'gsm8k', { 'test.jsonl': '\n{"question": "q"}\n' }, 2, /no field answer/],
+    ['half a line', 'gsm8k', { 'test.jsonl': '{"question":\n' }, 1, /not JSON/],
+    ['no object', 'gsm8k', { 'test.jsonl': '{"question": "q", "answer": "1"}\nnull\n' }, 2, /not an item/],
+    ['no conversation', 'lawbench-2-4', { '2-4.jsonl': '{"messages": "hi", "reference": "x"}' }, 1, /conversation/],
+  ])('%s', async (_, task, files, line, message) => {
+    const error = await items(task, files, { fewShot: 0 }).catch((thrown: unknown) => thrown);
+    expect(error).toMatchObject({ message: expect.stringMatching(message), place: { line }, exitCode: 2 });
+  });
+
+  test('no item, no recorded answer and no examples are errors, not scores of 0', async () => {
+    await expect(items('banking77', { 'test.csv': 'text,category\n' })).rejects.toThrow(/no item/);
+    const one = { 'test.csv': 'text,category\nx,y\n' };
+    await expect(items('banking77', one, { fewShot: 2 })).rejects.toThrow(/no examples/);
+    const task = readTask('banking77');
+    const there = await taskItems(task, folderWith(one));
+    expect(() => scoreRecorded(task, there)).toThrow(/no answer is recorded/);
+  });
+
+  test.each([
+    ['choices', { output: 'multiple-choice', prompt: '{{q}}' }],
+    ['prompt', { output: 'generate' }],
+    ['scorer', { output: 'generate', prompt: '{{q}}', scorer: 'bleu' }],
+    ['extract.0.pattern', { output: 'generate', prompt: '{{q}}', extract: [{ pattern: '((' }] }],
+    ['files.fewShot', { output: 'generate', prompt: '{{q}}', fewShot: { count: 2, separator: ' ' } }],
+  ])('a task file with a wrong %s', (field, part) => {
+    const plain = { name: 't', version: 1, source: 's', language: 'en', files: { test: ['t.csv'] }, target: '{{a}}' };
+    const file = join(folderWith({ 'task.json': JSON.stringify({ ...plain, ...part }) }), 'task.json');
+    expect(() => readTask(file)).toThrow(expect.objectContaining({ place: { file, field }, exitCode: 2 }));
+  });
 });

@@ -86,7 +86,7 @@ ${costChart([
 ])}
 ${prices.map(({ model, price, estimated }) => html`<p class="note">${model}: ${usd(price.input)} for a million input tokens${price.cached !== price.input && ` (${usd(price.cached)} cached)`}, ${usd(price.output)} output, by ${price.from}${price.asOf && ` as of ${price.asOf}`} (${price.source}).${price.note && ` Note: ${price.note}.`}${estimated && ' Tokens estimated: the rows have no usage.'}</p>`)}
 <p class="note">Machine: ${machine.from}${machine.asOf && `, as of ${machine.asOf}`}${machine.source && ` (${machine.source})`}.</p>
-${cascadeLine(ledger)}${perCorrectLine(ledger)}${breakEvenLine(ledger)}
+${cascadeLine(ledger)}${perCorrectLine(ledger)}${trafficLine(ledger)}${breakEvenLine(ledger)}
 <p>A machine that runs all month costs ${usd(alwaysOn.usdPerMonth)}. That is less than the teacher from ${count(alwaysOn.requestsToBreakEven)} requests a month, and less than 5% of it from ${count(alwaysOn.requestsForLimit)}; it can answer ${count(alwaysOn.capacity)}.</p>
 <table><thead><tr><th>Made once</th><th class="num">time</th><th class="num">money</th></tr></thead><tbody>${spent.map((entry) => html`<tr><td>${entry.stage}</td><td class="num">${formatDuration(entry.seconds)}</td><td class="num">${usd(entry.usd)}</td></tr>`)}<tr><th>together</th><td class="num">${formatDuration(spent.reduce((sum, entry) => sum + entry.seconds, 0))}</td><td class="num">${usd(ledger.spentUsd)}</td></tr></tbody></table>
 ${ledger.requestsToRepay !== null && html`<p class="dim">Paid back after ${count(ledger.requestsToRepay)} requests.</p>`}`;
@@ -107,6 +107,11 @@ function breakEvenLine({ breakEven }: Ledger): Markup | false {
   const { date, earliest, latest, days, growth } = breakEven;
   const when = date === null ? 'not within ten years' : `on ${date}`;
   return html`<p>By the trend of ${days} days of traffic (${share(growth)} a month), with the machine running day and night, the money is back ${when}; 95% of the futures that the trend allows lie between ${earliest ?? 'never'} and ${latest ?? 'never'}.</p>`;
+}
+
+function trafficLine({ traffic }: Ledger): Markup | false {
+  if (!traffic) return false;
+  return html`<p>The recorded traffic that it was made from and tested on, ${count(traffic.requests)} requests, cost ${usd(traffic.usd)} with the teacher: paid before, and not counted below.</p>`;
 }
 
 function perCorrectLine({ student, teacher, energy }: Ledger): Markup {

@@ -115,6 +115,32 @@ describe('a proof', () => {
     }
   });
 
+  test('fails after any byte of it is changed that is no white space', async () => {
+    const file = write(signProof(proofOf(), signingKey(keys)));
+    const bytes = readFileSync(file);
+    for (let at = 0; at < bytes.length; at++) {
+      const changed = Buffer.from(bytes);
+      changed[at] ^= 1;
+      writeFileSync(file, changed);
+      const valid = await check(file).then(
+        (found) => found.valid,
+        () => false,
+      );
+      expect(valid, `byte ${at} of ${bytes.subarray(at - 9, at + 9)}`).toBe(false);
+    }
+  });
+
+  test('fails where the signature is spelled otherwise, though it decodes to the same bytes', async () => {
+    const signed = signProof(proofOf(), signingKey(keys));
+    const { value } = signed.signature;
+    const letters = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/';
+    const last = value.length - 3;
+    const other = `${value.slice(0, last)}${letters[letters.indexOf(value[last]) ^ 1]}==`;
+    expect(Buffer.from(other, 'base64')).toEqual(Buffer.from(value, 'base64'));
+    const file = write({ ...signed, signature: { ...signed.signature, value: other } });
+    expect((await check(file)).problems.join()).toMatch(/signature does not hold/);
+  });
+
   test('that says "not proven" is never valid', async () => {
     const file = write(signProof(proofOf({ verdict: 'not proven', reasons: ['too dear'] }), signingKey(keys)));
     expect(await check(file)).toMatchObject({ valid: false, problems: ['it says "not proven": too dear'] });

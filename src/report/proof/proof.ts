@@ -46,34 +46,44 @@ export const Proof = z.looseObject({
 });
 export type Proof = z.infer<typeof Proof>;
 
-export const SignedProof = z.strictObject({
-  proof: Proof,
-  signature: z.strictObject({
-    algorithm: z.literal('ed25519'),
-    /** SPKI, base64. */
-    publicKey: z.string(),
-    keyId: z.string(),
-    /** Over the canonical JSON of `proof`, base64. */
-    value: z.string(),
-  }),
+const Signature = z.strictObject({
+  algorithm: z.literal('ed25519'),
+  /** SPKI, base64. */
+  publicKey: z.string(),
+  keyId: z.string(),
+  /** Over the canonical JSON of the document, base64. */
+  value: z.string(),
 });
+export type Signature = z.infer<typeof Signature>;
+
+export const SignedProof = z.strictObject({ proof: Proof, signature: Signature });
 export type SignedProof = z.infer<typeof SignedProof>;
 
 /** RFC 8032 signature over the UTF-8 bytes of the canonical JSON (sorted keys, no white space). */
-export function signProof(proof: Proof, key: KeyObject): SignedProof {
+export function signatureOf(document: object, key: KeyObject): Signature {
   const publicKey = publicText(key);
-  const value = sign(null, Buffer.from(canonicalJson(proof)), key).toString('base64');
-  return { proof, signature: { algorithm: 'ed25519', publicKey, keyId: keyId(publicKey), value } };
+  const value = sign(null, Buffer.from(canonicalJson(document)), key).toString('base64');
+  return { algorithm: 'ed25519', publicKey, keyId: keyId(publicKey), value };
+}
+
+export function signProof(proof: Proof, key: KeyObject): SignedProof {
+  return { proof, signature: signatureOf(proof, key) };
 }
 
 /** Is the signature good for the document as it stands, by the key that it names itself? */
-export function signatureHolds({ proof, signature }: SignedProof): boolean {
+export function signatureHolds({ proof, signature }: { proof: object; signature: Signature }): boolean {
   try {
     const key = createPublicKey({ key: Buffer.from(signature.publicKey, 'base64'), type: 'spki', format: 'der' });
+    // other spellings of the same bytes are other texts than were signed
+    if (![signature.publicKey, signature.value].every(isPlainBase64)) return false;
     if (key.asymmetricKeyType !== 'ed25519' || keyId(signature.publicKey) !== signature.keyId) return false;
     return verify(null, Buffer.from(canonicalJson(proof)), key, Buffer.from(signature.value, 'base64'));
   } catch {
     // a key that is none
     return false;
   }
+}
+
+function isPlainBase64(text: string): boolean {
+  return Buffer.from(text, 'base64').toString('base64') === text;
 }
