@@ -1,5 +1,5 @@
 // `cupel bench`: a benchmark task on a GGUF file, or its items as conversations to import.
-import { writeFileSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { writeFileDurably } from '../base/durable.ts';
@@ -31,9 +31,14 @@ function describe({ task, n, score, interval, accuracyNormalised }: TaskResult):
 
 async function benchmark(name: string, data: string, options: BenchChoices): Promise<void> {
   const task = readTask(name);
-  const items = await taskItems(task, await folderOf(task, data), options);
+  const folder = await folderOf(task, data);
+  const items = await taskItems(task, folder, options);
+  if (options.fewShot === undefined && task.fewShot?.count && statSync(folder).isFile())
+    process.stderr.write(
+      `note: no examples before each item, where ${name} has ${task.fewShot.count}: a single file holds none; give its folder\n`,
+    );
   if (options.export) {
-    writeFileSync(options.export, toJsonl(toExamples(task, items)));
+    writeFileDurably(resolve(options.export), toJsonl(toExamples(task, items)));
     process.stderr.write(`${items.length} conversations: ${options.export}\n`);
     return;
   }

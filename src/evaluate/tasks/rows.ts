@@ -11,7 +11,7 @@ export type Row = Record<string, unknown> & { [PLACE]?: ErrorPlace };
 
 /**
  * Rows of the first pattern that any file matches; what `*` stands for becomes the row's `subject` where it has none.
- * `file.json#test` takes a member of a JSON document.
+ * `file.json#test` takes a member of a JSON document. A single file in place of the folder is taken whatever its name.
  * @throws CupelError when no file is there
  */
 export async function readRows(
@@ -19,16 +19,18 @@ export async function readRows(
   patterns: readonly string[],
   columns?: readonly string[],
 ): Promise<Row[]> {
-  if (existsSync(folder) && statSync(folder).isFile()) return rowsOf(folder, readFileSync(folder), undefined, columns);
+  if (existsSync(folder) && statSync(folder).isFile()) {
+    const names = patterns.map((pattern) => patternOf(basename(pattern.split('#')[0])).exec(basename(folder))?.[1]);
+    const rows = await rowsOf(folder, readFileSync(folder), undefined, columns);
+    return withSubject(rows, names.find((name) => name) ?? '');
+  }
   for (const pattern of patterns) {
     const [path, member] = pattern.split('#');
     const files = path.endsWith('.zip') ? zipped(join(folder, path), member) : matching(folder, path);
     if (files.length === 0) continue;
     const all = await Promise.all(
       files.map(async ({ file, bytes, subject }) =>
-        (await rowsOf(file, bytes, path.endsWith('.zip') ? undefined : member, columns)).map((row) =>
-          subject && !('subject' in row) ? { ...row, subject } : row,
-        ),
+        withSubject(await rowsOf(file, bytes, path.endsWith('.zip') ? undefined : member, columns), subject),
       ),
     );
     return all.flat();
@@ -38,6 +40,10 @@ export async function readRows(
     remedy: `give the folder that holds ${patterns.join(' or ')}`,
     exitCode: 2,
   });
+}
+
+function withSubject(rows: Row[], subject: string | undefined): Row[] {
+  return subject ? rows.map((row) => ('subject' in row ? row : { ...row, subject: subjectIn(subject) })) : rows;
 }
 
 interface Found {

@@ -91,6 +91,13 @@ describe('prompts as lm-evaluation-harness writes them', () => {
     expect(item).toMatchObject({ choices: ['A', 'B', 'C', 'D'], gold: 2, subject: 'high_school_physics' });
   });
 
+  test('one file alone, whose name tells the subject', async () => {
+    const folder = folderWith({ 'moral_disputes_test.csv': 'Who?,w,x,y,z,C\n' });
+    const [item] = await taskItems(readTask('mmlu'), join(folder, 'moral_disputes_test.csv'));
+    expect(item.prompt).toMatch(/about moral disputes\.\n\nWho\?/);
+    expect(item).toMatchObject({ gold: 2, subject: 'moral_disputes' });
+  });
+
   test('MMLU from Parquet, with a list of choices and the answer as a number', async () => {
     const folder = folderWith({});
     mkdirSync(join(folder, 'all'));
