@@ -9,7 +9,8 @@ import { parseCurrency } from '../report/currency.ts';
 import type { LedgerOptions } from '../report/ledger.ts';
 import { parseMachine } from '../report/machine.ts';
 import { parseTeacherPrice } from '../report/prices.ts';
-import { REPORT_VERSION, type ReportFacts, type ReportOptions, report } from '../report/report.ts';
+import { modelFile, REPORT_VERSION, type ReportFacts, type ReportOptions, report } from '../report/report.ts';
+import { readServed } from '../report/served.ts';
 import { percent } from '../report/verdict.ts';
 import { numberOption } from './numbers.ts';
 import { type CommonOptions, commonOptions, print, type Session, withSession } from './session.ts';
@@ -67,7 +68,9 @@ export async function runReport(
   choices: ReportChoices,
 ): Promise<MadeArtifact> {
   const currency = choices.currency ? { currency: parseCurrency(choices.currency) } : {};
-  const options: Partial<ReportOptions> = { ...ledgerOptions(choices), ...currency };
+  const model = modelFile(artifacts);
+  const served = model ? await readServed(model) : undefined;
+  const options: Partial<ReportOptions> = { ...ledgerOptions(choices), ...currency, ...(served ? { served } : {}) };
   const others = otherEvaluations(session.workspace, artifacts);
   const inputs = {
     ...Object.fromEntries(artifacts.map(({ manifest }) => [manifest.stage, manifest.key])),
@@ -76,6 +79,14 @@ export async function runReport(
   return stage(session, 'report', REPORT_VERSION, inputs, { ...options }, (folder) =>
     report({ artifacts, others, options, folder }),
   );
+}
+
+function describeServed(
+  { since, until, student, teacher, usd }: NonNullable<ReportFacts['served']>,
+  money: (usd: number) => string,
+  code: string,
+): string {
+  return `served with its teacher from ${since.slice(0, 10)} to ${until.slice(0, 10)}: the student answered ${student} requests, the teacher ${teacher}, for ${money(usd)} ${code}`;
 }
 
 /** Evaluations of other models on the same dataset, for the quality-cost plane. */
@@ -117,6 +128,7 @@ export function describeReport(artifact: MadeArtifact): string {
           `the recorded traffic, ${facts.traffic.requests} requests, cost ${money(facts.traffic.usd)} ${code} with the teacher`,
         ]
       : []),
+    ...(facts.served ? [describeServed(facts.served, money, code)] : []),
     ...(facts.breakEven ? [describeBreakEven(facts.breakEven)] : []),
     ...(facts.energy
       ? [

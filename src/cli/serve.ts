@@ -4,6 +4,7 @@ import { type Command, InvalidArgumentError } from 'commander';
 import { serve } from '../serve/serve.ts';
 import { type CascadeChoices, cascadeOptions, cascadeSettings } from './cascade-options.ts';
 import { integerOption } from './numbers.ts';
+import { ServedAccount } from './served-account.ts';
 import { refuseAdapter, requireProof } from './verify.ts';
 
 interface ServeChoices {
@@ -75,8 +76,9 @@ export function register(program: Command): void {
     const alone = cascade?.checked ? others : [model, ...others];
     if (!options.unproven) for (const each of alone) await requireProof(each);
     if (!options.unproven) for (const { path } of options.adapter) refuseAdapter(path);
+    const account = cascade && new ServedAccount(model);
     const server = await serve({
-      cascade: cascade?.settings,
+      cascade: cascade && { ...cascade.settings, account },
       model,
       models: others.map((path) => ({ path })),
       adapters: options.adapter,
@@ -93,6 +95,7 @@ export function register(program: Command): void {
     await stopped();
     process.stderr.write('stopping: finishing what is in flight\n');
     await server.close();
+    account?.close();
   });
 }
 

@@ -5,12 +5,15 @@ import type { Currency } from './currency.ts';
 import type { Evaluated } from './evaluated.ts';
 import type { MachineChoice } from './machine.ts';
 import { type MachinePrice, machinePrice, priceOf, type TokenPrice } from './prices.ts';
+import type { Served } from './served.ts';
 
 /** Share of the teacher's cost below which the student counts as cheap. */
 export const COST_LIMIT = 0.05;
 const HOURS_PER_MONTH = 730;
 
 export interface LedgerOptions {
+  /** See `readServed`. */
+  served?: Served;
   /** USD for an hour of the machine that trains and serves; without it a default by cores. */
   machineHour?: number;
   /** A machine with its price; wins over `machineHour`. */
@@ -73,6 +76,8 @@ export interface Ledger {
   share: number;
   /** The student asked every time and the teacher for what it hands over; null where no cascade was fitted, or all is handed over. */
   cascade: { local: number; teacherUsdPer1k: number; usdPer1k: number; share: number } | null;
+  /** What callers were answered and the teacher cost while a cascade was served; null where none was. */
+  served: Served | null;
   /** What a machine that runs all month asks for. */
   alwaysOn: {
     usdPerMonth: number;
@@ -135,6 +140,7 @@ export function makeLedger(artifacts: readonly Artifact[], evaluated: Evaluated,
     traffic: trafficCost(evaluated, options),
     share: usdPer1k / teacher.usdPer1k,
     cascade: cascadeCost(evaluated, usdPer1k, teacher.usdPer1k),
+    served: options.served ?? null,
     alwaysOn: {
       usdPerMonth,
       requestsToBreakEven: Math.ceil(usdPerMonth / (teacher.usdPer1k / 1000)),

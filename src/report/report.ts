@@ -15,7 +15,7 @@ import { type PlanePoint, planePoints } from './plane.ts';
 import { decide, type Verdict } from './verdict.ts';
 
 /** Raise when the same manifests give another report. */
-export const REPORT_VERSION = 4;
+export const REPORT_VERSION = 5;
 
 export interface ReportOptions extends LedgerOptions {
   /** Examples shown side by side. */
@@ -43,6 +43,7 @@ export interface ReportFacts extends Record<string, unknown>, Verdict {
   perCorrect: { student: number | null; teacher: number | null } | null;
   cascade: Ledger['cascade'];
   traffic: Ledger['traffic'];
+  served: Ledger['served'];
   breakEven: BreakEven | null;
   energy: Ledger['energy'];
   plane: PlanePoint[];
@@ -124,6 +125,7 @@ function facts(
     perCorrect: ledger ? { student: ledger.student.usdPer1kCorrect, teacher: ledger.teacher.usdPer1kCorrect } : null,
     cascade: ledger?.cascade ?? null,
     traffic: ledger?.traffic ?? null,
+    served: ledger?.served ?? null,
     breakEven: ledger?.breakEven ?? null,
     energy: ledger?.energy ?? null,
     model: modelFile(artifacts),
@@ -137,7 +139,7 @@ function qualityOf({ quality: { student, teacher, ratio, lower95, n } }: Evaluat
 }
 
 /** The compress stage says which of its files is served (`facts.file`); else its only, or first, GGUF. */
-function modelFile(artifacts: readonly Artifact[]): string | null {
+export function modelFile(artifacts: readonly Artifact[]): string | null {
   const made = latest(artifacts, 'compress');
   if (!made) return null;
   const named = made.manifest.facts.file;

@@ -86,7 +86,7 @@ ${costChart([
 ])}
 ${prices.map(({ model, price, estimated }) => html`<p class="note">${model}: ${usd(price.input)} for a million input tokens${price.cached !== price.input && ` (${usd(price.cached)} cached)`}, ${usd(price.output)} output, by ${price.from}${price.asOf && ` as of ${price.asOf}`} (${price.source}).${price.note && ` Note: ${price.note}.`}${estimated && ' Tokens estimated: the rows have no usage.'}</p>`)}
 <p class="note">Machine: ${machine.from}${machine.asOf && `, as of ${machine.asOf}`}${machine.source && ` (${machine.source})`}.</p>
-${cascadeLine(ledger)}${perCorrectLine(ledger)}${trafficLine(ledger)}${breakEvenLine(ledger)}
+${cascadeLine(ledger)}${perCorrectLine(ledger)}${trafficLine(ledger)}${servedLine(ledger)}${breakEvenLine(ledger)}
 <p>A machine that runs all month costs ${usd(alwaysOn.usdPerMonth)}. That is less than the teacher from ${count(alwaysOn.requestsToBreakEven)} requests a month, and less than 5% of it from ${count(alwaysOn.requestsForLimit)}; it can answer ${count(alwaysOn.capacity)}.</p>
 <table><thead><tr><th>Made once</th><th class="num">time</th><th class="num">money</th></tr></thead><tbody>${spent.map((entry) => html`<tr><td>${entry.stage}</td><td class="num">${formatDuration(entry.seconds)}</td><td class="num">${usd(entry.usd)}</td></tr>`)}<tr><th>together</th><td class="num">${formatDuration(spent.reduce((sum, entry) => sum + entry.seconds, 0))}</td><td class="num">${usd(ledger.spentUsd)}</td></tr></tbody></table>
 ${ledger.requestsToRepay !== null && html`<p class="dim">Paid back after ${count(ledger.requestsToRepay)} requests.</p>`}`;
@@ -112,6 +112,12 @@ function breakEvenLine({ breakEven }: Ledger): Markup | false {
 function trafficLine({ traffic }: Ledger): Markup | false {
   if (!traffic) return false;
   return html`<p>The recorded traffic that it was made from and tested on, ${count(traffic.requests)} requests, cost ${usd(traffic.usd)} with the teacher: paid before, and not counted below.</p>`;
+}
+
+function servedLine({ served }: Ledger): Markup | false {
+  if (!served) return false;
+  const { since, until, student, teacher, usd: spent } = served;
+  return html`<p>Served with its teacher from ${since.slice(0, 10)} to ${until.slice(0, 10)}: the student answered ${count(student)} requests, the teacher ${count(teacher)}, for ${usd(spent)}.</p>`;
 }
 
 function perCorrectLine({ student, teacher, energy }: Ledger): Markup {

@@ -38,6 +38,8 @@ export interface CascadeSettings {
   usdOf: (usage: TeacherUsage) => number;
   /** Keeps an exchange with the teacher for the next training. */
   record?: (row: object) => void;
+  /** Keeps what callers were answered and what the teacher cost, in US dollars. */
+  account?: { answered(by: Answerer): void; spent(usd: number): void };
   /** Live statistics of paired scores: 1 where the student's answer equals the teacher's. */
   paired?: { add(student: number, teacher: number): void; bounds(): { lower: number; upper: number } };
 }
@@ -165,7 +167,11 @@ export class Cascade {
 
   /** A teacher that reports no usage costs too: what it read and wrote is estimated. */
   async #paid(body: object, ask: () => Promise<TeacherAnswer>): Promise<TeacherAnswer> {
-    const pay = (usage: TeacherUsage) => this.#budget.spend(this.settings.usdOf(usage));
+    const pay = (usage: TeacherUsage) => {
+      const usd = this.settings.usdOf(usage);
+      this.#budget.spend(usd);
+      this.settings.account?.spent(usd);
+    };
     try {
       const answer = await ask();
       pay(answer.usage ?? estimate(body, JSON.stringify(answer.choices[0].message)));
@@ -178,6 +184,7 @@ export class Cascade {
 
   answered(by: Answerer, reason: Reason): void {
     this.#answers.inc({ by, reason });
+    this.settings.account?.answered(by);
     this.#counts.set(`${by} ${reason}`, (this.#counts.get(`${by} ${reason}`) ?? 0) + 1);
   }
 
