@@ -27,7 +27,7 @@ import { percent } from '../src/report/verdict.ts';
 
 const HELP = `npm run bench:accuracy -- TRAIN.jsonl TEST.jsonl [options]
   --budget TIME   of training, the same for all sides (5m)
-  --sides LIST    of int8, float32 and peft, with commas (int8,peft); peft wants BENCH_PYTHON with torch, transformers and peft
+  --sides LIST    of int8, float32, peft (in float32) and peft-bfloat16, with commas (int8,peft,peft-bfloat16); peft wants BENCH_PYTHON with torch, transformers and peft
   --student NAME  catalog name, GGUF file or Hugging Face folder (${DEFAULT_STUDENT})
 Rows are OpenAI chat conversations, as \`cupel import\` takes them. Writes bench/results/accuracy.json.`;
 
@@ -35,7 +35,7 @@ const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
     budget: { type: 'string', default: '5m' },
-    sides: { type: 'string', default: 'int8,peft' },
+    sides: { type: 'string', default: 'int8,peft,peft-bfloat16' },
     student: { type: 'string', default: DEFAULT_STUDENT },
     help: { type: 'boolean', default: false },
   },
@@ -67,7 +67,12 @@ async function ours(session: Session, student: Student, dataset: MadeArtifact, p
 }
 
 /** The same token ids, rank, alpha, rate and schedule, and about as many tokens a batch. */
-async function peft(student: Student, dataset: MadeArtifact, folder: string): Promise<Trained> {
+async function peft(
+  student: Student,
+  dataset: MadeArtifact,
+  folder: string,
+  dtype: 'float32' | 'bfloat16',
+): Promise<Trained> {
   const python = process.env.BENCH_PYTHON;
   if (!python) throw new Error('set BENCH_PYTHON to a Python with torch, transformers and peft, or leave out peft');
   const base = openCheckpoint(student.path);
@@ -83,7 +88,7 @@ async function peft(student: Student, dataset: MadeArtifact, folder: string): Pr
     const sizes = [parseDuration(values.budget, '--budget'), threads, Math.max(1, Math.round(batchTokens / mean)), learningRate, rank, alpha]; // biome-ignore format: one list
     const script = fileURLToPath(new URL('train/peft_accuracy.py', import.meta.url));
     const out = join(folder, 'adapter');
-    const told = execFileSync(python, [script, model, samples, out, ...sizes.map(String)], {
+    const told = execFileSync(python, [script, model, samples, out, ...sizes.map(String), dtype], {
       encoding: 'utf8',
       stdio: ['ignore', 'pipe', 'ignore'],
     });
@@ -110,8 +115,8 @@ async function compare(train: string, test: string): Promise<void> {
       for (const side of values.sides.split(',')) {
         const folder = join(workspace, side);
         mkdirSync(folder);
-        const trained = await (side === 'peft'
-          ? peft(student, dataset, folder)
+        const trained = await (side.startsWith('peft')
+          ? peft(student, dataset, folder, side === 'peft' ? 'float32' : 'bfloat16')
           : ours(session, student, dataset, side));
         const { gguf, ...facts } = trained;
         measured.push({ side, ...facts, ...(await score(session, dataset, gguf)) });

@@ -47,6 +47,7 @@ test('every decision, by likelihood and by likelihood for each character, is the
     files: { test: ['none'] },
     prompt: '{{prompt}}',
     output: 'multiple-choice',
+    choices: 'choices',
     target: '{{gold}}',
   });
   const items = recorded.items.map(({ prompt, choices, gold }, i) => ({

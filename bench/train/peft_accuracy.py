@@ -1,6 +1,6 @@
 """The peer of bench/accuracy.ts: LoRA by PyTorch and PEFT on samples that Cupel made, for a budget of time. Prints one line of JSON.
 
-usage: peft_accuracy.py MODEL_FOLDER SAMPLES.jsonl OUT_FOLDER SECONDS THREADS ROWS RATE RANK ALPHA
+usage: peft_accuracy.py MODEL_FOLDER SAMPLES.jsonl OUT_FOLDER SECONDS THREADS ROWS RATE RANK ALPHA DTYPE
 A sample is {"ids": [...], "answers": [[start, end], ...]}; loss on the answers only, ROWS a batch padded to its longest, AdamW, a
 linear warm-up of 5 steps and then half a cosine down to 5% over the budget. Loading the model counts towards the budget.
 """
@@ -17,13 +17,14 @@ import transformers
 
 folder, samples, out = sys.argv[1:4]
 seconds, threads, rows, rate, rank, alpha = (float(value) for value in sys.argv[4:10])
+dtype = getattr(torch, sys.argv[10])
 rows = int(rows)
 torch.set_num_threads(int(threads))
 torch.manual_seed(0)
 random.seed(0)
 with open(samples, encoding="utf-8") as file:
     data = [json.loads(line) for line in file]
-model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=dtype)
 targets = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 model = peft.get_peft_model(model, peft.LoraConfig(r=int(rank), lora_alpha=alpha, target_modules=targets, task_type="CAUSAL_LM"))
 model.train()
