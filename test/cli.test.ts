@@ -194,6 +194,21 @@ describe('cupel', () => {
     expect(await ended).toBe(130);
     expect(stderr()).toContain('run the same command again to continue');
   });
+
+  test('Ctrl-C twice ends at once, and no thread has a last word', async () => {
+    const workspace = join(root, 'interrupted-twice');
+    const args = ['run', traces, ...training('--budget', '60s', '--max-epochs', '100000'), '-w', workspace];
+    const child = spawn(process.execPath, [BIN, ...args], { cwd: root, stdio: ['ignore', 'ignore', 'pipe'] });
+    const stderr = collect(child);
+    await expect.poll(() => /distill: .*steps/.test(stderr()), { timeout: 60_000 }).toBe(true);
+    const ended = new Promise((resolve) => child.on('exit', (code, signal) => resolve(signal ?? code)));
+    child.kill('SIGINT');
+    await expect.poll(() => /stopping/.test(stderr()), { interval: 1, timeout: 10_000 }).toBe(true);
+    child.kill('SIGINT');
+    // it may have stopped by itself in between
+    expect(['SIGINT', 130]).toContain(await ended);
+    expect(stderr()).not.toContain('terminate called');
+  });
 });
 
 function collect(child: ChildProcess): () => string {

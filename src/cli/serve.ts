@@ -5,6 +5,7 @@ import { serve } from '../serve/serve.ts';
 import { type CascadeChoices, cascadeOptions, cascadeSettings } from './cascade-options.ts';
 import { integerOption } from './numbers.ts';
 import { ServedAccount } from './served-account.ts';
+import { stopped } from './stopped.ts';
 import { refuseAdapter, requireProof } from './verify.ts';
 
 interface ServeChoices {
@@ -109,18 +110,4 @@ function adapterOption(text: string, known: Adapter[]): Adapter[] {
   const at = text.indexOf('=');
   if (at < 1 || at === text.length - 1) throw new InvalidArgumentError('write it as name=path.');
   return [...known, { name: text.slice(0, at), path: resolve(text.slice(at + 1)) }];
-}
-
-/** Resolves on the first SIGTERM or SIGINT; the second ends the process at once. */
-function stopped(): Promise<void> {
-  return new Promise((done) => {
-    let asked = false;
-    const stop = () => {
-      if (asked) process.exit(130);
-      asked = true;
-      done();
-    };
-    process.on('SIGTERM', stop);
-    process.on('SIGINT', stop);
-  });
 }

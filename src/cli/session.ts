@@ -5,6 +5,7 @@ import type { Command } from 'commander';
 import { lockWorkspace } from '../artifacts/lock.ts';
 import { type Progress, silent } from '../base/progress.ts';
 import { drawProgress } from './progress.ts';
+import { endAtOnce } from './stopped.ts';
 
 export interface CommonOptions {
   workspace: string;
@@ -43,13 +44,13 @@ export async function withSession<T>(options: CommonOptions, work: (session: Ses
   }
 }
 
-/** A signal aborted by Ctrl-C or SIGTERM; a second one exits at once with 130. */
+/** A signal aborted by Ctrl-C or SIGTERM; a second one ends the process at once. */
 export function interruptSignal(): { signal: AbortSignal; dispose: () => void } {
   const controller = new AbortController();
   // every request at once listens to it
   setMaxListeners(0, controller.signal);
-  const stop = () => {
-    if (controller.signal.aborted) process.exit(130);
+  const stop = (by: NodeJS.Signals) => {
+    if (controller.signal.aborted) return endAtOnce(by);
     process.stderr.write('\nstopping; what is done is kept (press Ctrl-C again to stop at once)\n');
     const error = new Error('interrupted; run the same command again to continue');
     error.name = 'AbortError';
