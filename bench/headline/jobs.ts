@@ -34,9 +34,13 @@ export interface Job {
 export const LAW_TASKS = ['2-4', '2-8', '3-6'] as const;
 /** Multiple choice; what is beyond so many characters of a question or an option is cut, which saves half of the tokens. */
 const CHOICES: Partial<Record<string, number>> = { '2-8': 120, '3-6': 400 };
+/**
+ * `times`: how often the student reads the message. The second time each token may attend to all of it, though attention is causal
+ * (Springer et al., 2024: "Repetition improves language model embeddings"); reviews are long, and twice would cost too much.
+ */
 const SERVICE = [
-  { task: 'clinc150', language: 'en' },
-  { task: 'waimai', language: 'zh' },
+  { task: 'clinc150', language: 'en', times: 2 },
+  { task: 'waimai', language: 'zh', times: 1 },
 ] as const;
 
 /** @throws CupelError (exit code 2) where a data set is not there, naming what is looked for */
@@ -104,13 +108,13 @@ export async function serviceJob(data: string, testItems: number): Promise<Job> 
   };
 }
 
-async function serviceRows(data: string, { task: name, language }: (typeof SERVICE)[number]) {
+async function serviceRows(data: string, { task: name, language, times }: (typeof SERVICE)[number]) {
   const folder = join(data, name);
   const prompts = await taskItems(readTask(name), folder);
   // every prompt of a task holds the same instruction; the training rows' is never billed
   const tags = { task: name, language };
   const row = (split: string, text: string, label: string, i: number) =>
-    serviceRow(`${name}-${split}-${i}`, text, label, prompts[i]?.prompt ?? text, tags);
+    serviceRow(`${name}-${split}-${i}`, Array(times).fill(text).join('\n'), label, prompts[i]?.prompt ?? text, tags);
   const read = async (split: string) =>
     (await readJsonl<{ text: string; label: string }>(join(folder, `${split}.jsonl`))).map(({ text, label }, i) =>
       row(split, text, label, i),
