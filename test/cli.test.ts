@@ -184,11 +184,7 @@ describe('cupel', () => {
   });
 
   test('Ctrl-C stops with code 130 and keeps what is done', async () => {
-    const workspace = join(root, 'interrupted');
-    const args = ['run', traces, ...training('--budget', '60s', '--max-epochs', '100000'), '-w', workspace];
-    const child = spawn(process.execPath, [BIN, ...args], { cwd: root, stdio: ['ignore', 'ignore', 'pipe'] });
-    const stderr = collect(child);
-    await expect.poll(() => /distill: .*steps/.test(stderr()), { timeout: 60_000 }).toBe(true);
+    const { child, stderr } = await trainingRun('interrupted');
     const ended = new Promise((resolve) => child.on('exit', resolve));
     child.kill('SIGINT');
     expect(await ended).toBe(130);
@@ -196,11 +192,7 @@ describe('cupel', () => {
   });
 
   test('Ctrl-C twice ends at once, and no thread has a last word', async () => {
-    const workspace = join(root, 'interrupted-twice');
-    const args = ['run', traces, ...training('--budget', '60s', '--max-epochs', '100000'), '-w', workspace];
-    const child = spawn(process.execPath, [BIN, ...args], { cwd: root, stdio: ['ignore', 'ignore', 'pipe'] });
-    const stderr = collect(child);
-    await expect.poll(() => /distill: .*steps/.test(stderr()), { timeout: 60_000 }).toBe(true);
+    const { child, stderr } = await trainingRun('interrupted-twice');
     const ended = new Promise((resolve) => child.on('exit', (code, signal) => resolve(signal ?? code)));
     child.kill('SIGINT');
     await expect.poll(() => /stopping/.test(stderr()), { interval: 1, timeout: 10_000 }).toBe(true);
@@ -210,6 +202,16 @@ describe('cupel', () => {
     expect(stderr()).not.toContain('terminate called');
   });
 });
+
+/** A run that is taking steps. */
+async function trainingRun(workspace: string): Promise<{ child: ChildProcess; stderr: () => string }> {
+  const options = training('--budget', '60s', '--max-epochs', '100000');
+  const args = [BIN, 'run', traces, ...options, '-w', join(root, workspace)];
+  const child = spawn(process.execPath, args, { cwd: root, stdio: ['ignore', 'ignore', 'pipe'] });
+  const stderr = collect(child);
+  await expect.poll(() => /distill: .*steps/.test(stderr()), { timeout: 60_000 }).toBe(true);
+  return { child, stderr };
+}
 
 function collect(child: ChildProcess): () => string {
   let text = '';

@@ -3,8 +3,6 @@ import { basename } from 'node:path';
 import type { Session } from '../../src/cli/session.ts';
 import type { Student } from '../../src/cli/student.ts';
 import type { DistillFacts } from '../../src/distill/distill.ts';
-import type { EvaluateFacts } from '../../src/evaluate/evaluate.ts';
-import { teacherTokens } from '../../src/evaluate/tokens.ts';
 import { Evaluated } from '../../src/report/evaluated.ts';
 import { makeLedger } from '../../src/report/ledger.ts';
 import { decide } from '../../src/report/verdict.ts';
@@ -12,7 +10,7 @@ import { type Baselines, baselines } from './baselines.ts';
 import { type FoldRun, runFold, type Training } from './fold.ts';
 import type { Fold, Job } from './jobs.ts';
 import { type PooledCascade, pooledCascade, pooledFacts } from './pooled.ts';
-import { type Slice, slicesOf } from './slices.ts';
+import { billed, type Ratio, ratioOf, type Slice, slicesOf } from './slices.ts';
 
 /** Whose list prices the student is held against; the first is who answered. */
 export const TEACHERS = ['gpt-4', 'gpt-4o'] as const;
@@ -28,7 +26,7 @@ export interface Measured {
   /** Students, each tested on the items that only it had not seen; earlier results had one. */
   folds?: number;
   rows: { train: number; test: number; testable: number };
-  quality: Pick<EvaluateFacts['quality'], 'teacher' | 'student' | 'ratio' | 'lower95'>;
+  quality: Ratio;
   /** By task, where there are several. */
   slices: Slice[];
   /** Items a second. */
@@ -52,14 +50,12 @@ export async function measure(session: Session, student: Student, job: Job, trai
   const folds: FoldRun[] = [];
   for (const number of job.folds.keys()) folds.push(await runFold(session, student, job, number, training));
   const items = folds.flatMap((fold) => fold.items);
-  const tokens = teacherTokens(
-    job.folds.flatMap(({ test }) => test.map((row) => ({ ...row, line: 0 }))),
-    () => 0,
-  );
+  const tokens = billed(job.folds.flatMap(({ test }) => test));
   const facts = pooledFacts(folds, tokens);
   const evaluated = Evaluated.parse(facts);
   const mean = (pick: (fold: FoldRun) => number) => folds.reduce((sum, fold) => sum + pick(fold), 0) / folds.length;
-  const ledgerOf = (fold: FoldRun, teacherModel: string) => makeLedger(artifactsOf(fold), evaluated, { teacherModel });
+  const ledgerOf = ({ dataset, distilled, compressed, evaluation }: FoldRun, teacherModel: string, of = evaluated) =>
+    makeLedger([dataset, distilled, compressed, evaluation], of, { teacherModel });
   const spent = (fold: FoldRun, stages: readonly string[]) =>
     ledgerOf(fold, TEACHERS[0]).spent.filter(({ stage }) => stages.includes(stage));
   const total = (stages: readonly string[], pick: 'seconds' | 'usd') =>
@@ -76,10 +72,8 @@ export async function measure(session: Session, student: Student, job: Job, trai
     passes: training.maxEpochs,
     folds: folds.length,
     rows: { train: job.folds[0].learned.length, test: items.length, testable: job.testable },
-    quality: shown(facts.quality),
-    slices: slicesOf(job, folds, TEACHERS, (evaluated, teacherModel) =>
-      makeLedger(artifactsOf(folds[0]), evaluated, { teacherModel }),
-    ),
+    quality: ratioOf(facts.quality),
+    slices: slicesOf(job, folds, facts, TEACHERS, (slice, teacher) => ledgerOf(folds[0], teacher, slice)),
     requestsPerSecond: facts.speed.requestsPerSecond,
     training: {
       seconds: total(['distill'], 'seconds'),
@@ -120,12 +114,4 @@ function byTask({ learned, test }: Fold) {
     train: learned.filter((row) => row.tags!.task === task),
     test: test.filter((row) => row.tags!.task === task),
   }));
-}
-
-function artifactsOf({ dataset, distilled, compressed, evaluation }: FoldRun) {
-  return [dataset, distilled, compressed, evaluation];
-}
-
-function shown({ teacher, student, ratio, lower95 }: Measured['quality']): Measured['quality'] {
-  return { teacher, student, ratio, lower95 };
 }

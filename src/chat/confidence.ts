@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { writeFileDurably } from '../base/durable.ts';
 import { CupelError } from '../base/errors.ts';
 import { canonicalJson } from '../base/hash.ts';
+import { Signature } from '../base/signature.ts';
 
 /** Of one answer, from the log probabilities of its tokens. */
 export interface Signals {
@@ -100,9 +101,7 @@ const CascadeFile = OperatingPoint.extend({
   /** Test items that the model saw in training; files of earlier versions do not say. */
   leaked: z.number().optional(),
   /** Ed25519, over all else: `serve` lets the student answer without a proof of its own only if it holds. */
-  signature: z
-    .strictObject({ algorithm: z.literal('ed25519'), publicKey: z.string(), keyId: z.string(), value: z.string() })
-    .optional(),
+  signature: Signature.optional(),
   /** With so many further answers drawn for each request. */
   agreement: OperatingPoint.extend({ samples: z.number().int().positive() }).optional(),
 });

@@ -5,7 +5,7 @@ export function stopped(): Promise<void> {
   return new Promise((done) => {
     let asked = false;
     const stop = (signal: NodeJS.Signals) => {
-      if (asked) endAtOnce(signal);
+      if (asked) return endAtOnce(signal);
       asked = true;
       done();
     };

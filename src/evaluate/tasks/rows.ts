@@ -22,7 +22,7 @@ export async function readRows(
   if (existsSync(folder) && statSync(folder).isFile()) {
     const names = patterns.map((pattern) => patternOf(basename(pattern.split('#')[0])).exec(basename(folder))?.[1]);
     const rows = await rowsOf(folder, readFileSync(folder), undefined, columns);
-    return withSubject(rows, names.find((name) => name) ?? '');
+    return withSubject(rows, subjectIn(names.find((name) => name) ?? ''));
   }
   for (const pattern of patterns) {
     const [path, member] = pattern.split('#');
@@ -43,7 +43,7 @@ export async function readRows(
 }
 
 function withSubject(rows: Row[], subject: string | undefined): Row[] {
-  return subject ? rows.map((row) => ('subject' in row ? row : { ...row, subject: subjectIn(subject) })) : rows;
+  return subject ? rows.map((row) => ('subject' in row ? row : { ...row, subject })) : rows;
 }
 
 interface Found {

@@ -2,6 +2,7 @@
 import { createPublicKey, type KeyObject, sign, verify } from 'node:crypto';
 import { z } from 'zod';
 import { canonicalJson } from '../../base/hash.ts';
+import { Signature } from '../../base/signature.ts';
 import { keyId, publicText } from './keys.ts';
 
 const Sha256 = z.string().regex(/^[0-9a-f]{64}$/);
@@ -45,16 +46,6 @@ export const Proof = z.looseObject({
   madeAt: z.iso.datetime(),
 });
 export type Proof = z.infer<typeof Proof>;
-
-const Signature = z.strictObject({
-  algorithm: z.literal('ed25519'),
-  /** SPKI, base64. */
-  publicKey: z.string(),
-  keyId: z.string(),
-  /** Over the canonical JSON of the document, base64. */
-  value: z.string(),
-});
-export type Signature = z.infer<typeof Signature>;
 
 export const SignedProof = z.strictObject({ proof: Proof, signature: Signature });
 export type SignedProof = z.infer<typeof SignedProof>;
