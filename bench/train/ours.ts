@@ -26,7 +26,7 @@ const samples: Sample[] = Array.from({ length: batch * (steps + 2) }, (_, row) =
   answers: [{ start: (length * 3) / 4, end: length }],
 }));
 const full = kind.startsWith('full-');
-const lanes = full ? 1 : threads;
+const lanes = full ? 1 : Number(process.env.LANES ?? threads);
 const packing = planPacking(samples, batch * length, lanes);
 const width = kind.replace('full-', '');
 const common = {
@@ -34,16 +34,29 @@ const common = {
   recompute: Number(kind.match(/recompute(\d+)$/)?.[1] ?? 0),
   weighting: 'token',
   seed: 1,
-  runtime: { threads, lanes },
+  runtime: { threads, lanes, openvino: process.env.OV ? { folder: process.env.OV } : undefined },
 } as const;
 const precision: Precision = width.startsWith('int8')
-  ? await int8Precision({ threads })
+  ? await int8Precision({ threads, openvino: process.env.OV ? { folder: process.env.OV } : undefined })
   : { kind: width.startsWith('int4') ? 'int4' : 'float32' };
 const checking = planPacking(samples.slice(0, batch), batch * length);
 const layout = fullLayout(family.weightShapes(config));
 const trainer = full
   ? await openFullTrainer(packing, checking, { ...common, layout, precision: fullPrecision(precision) })
-  : await openTrainer(packing, checking, { ...common, lora, precision });
+  : await openTrainer(packing, checking, {
+      ...common,
+      lora,
+      precision,
+      ...(process.env.PARTS
+        ? {
+            parts: {
+              count: Number(process.env.PARTS),
+              lanes: 1,
+              layout: { ...packing.layout, rows: packing.layout.rows / Number(process.env.PARTS) },
+            },
+          }
+        : {}),
+    });
 student.close();
 const told = (what: string) =>
   process.env.BENCH_MEMORY &&

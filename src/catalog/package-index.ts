@@ -18,6 +18,8 @@ export type Failed = (place: string, reason: string) => void;
 export interface WheelName {
   package: string;
   version: string;
+  /** Python, ABI and platform; without it any. */
+  tag?: string;
 }
 
 const ACCEPT = 'application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.1';
@@ -45,7 +47,8 @@ const normalise = (name: string): string => name.toLowerCase().replace(/[-_.]+/g
 
 function isWheelOf(filename: string, wheel: WheelName): boolean {
   const parts = filename.endsWith('.whl') ? filename.slice(0, -4).split('-') : [];
-  return parts.length >= 5 && normalise(parts[0]) === normalise(wheel.package) && parts[1] === wheel.version;
+  const fits = wheel.tag === undefined || parts.slice(-3).join('-') === wheel.tag;
+  return parts.length >= 5 && normalise(parts[0]) === normalise(wheel.package) && parts[1] === wheel.version && fits;
 }
 
 function localFolder(place: string): string | undefined {

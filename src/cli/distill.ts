@@ -5,11 +5,13 @@ import { type Artifact, openChecked } from '../artifacts/store.ts';
 import { formatDuration, parseDuration } from '../base/duration.ts';
 import { CupelError } from '../base/errors.ts';
 import { DISTILL_DEFAULTS, DISTILL_VERSION, type DistillOptions, distill } from '../distill/distill.ts';
+import { ENGINES, type EngineChoice } from '../distill/options.ts';
 import { openCheckpoint } from '../formats/checkpoint.ts';
 import { familyOf } from '../models/families.ts';
 import { DEVICES, type DeviceChoice } from '../runtime/device.ts';
 import type { OpTime } from '../runtime/profile.ts';
 import { OPTIMISERS, type OptimiserName } from '../train/optimiser.ts';
+import { chooseEngine } from './engine.ts';
 import { bytesOption, integerOption, numberOption } from './numbers.ts';
 import { type CommonOptions, commonOptions, print, type Session, withSession } from './session.ts';
 import { fileInput, type MadeArtifact, stage } from './stages.ts';
@@ -31,6 +33,7 @@ export interface DistillChoices {
   steps?: number;
   memory?: number;
   device?: DeviceChoice;
+  engine?: EngineChoice;
   profile?: boolean;
   full?: boolean;
   optimizer?: OptimiserName;
@@ -92,6 +95,11 @@ export function distillOptions(command: Command): Command {
     .option('--ffn-steps <n>', 'steps until other channels are tried; default 25', integerOption(1))
     .option('--memory <size>', 'most memory to take, e.g. 2g: layers are computed again until it fits', bytesOption)
     .addOption(new Option('--device <name>', 'what computes; falls back to cpu with the reason').choices(DEVICES))
+    .addOption(
+      new Option('--engine <name>', 'what computes on the processor; auto takes the faster one, fetched once').choices(
+        ENGINES,
+      ),
+    )
     .option('--profile', 'measure where the time of the first steps goes')
     .option('--seed <n>', 'of the adapter and the order of conversations', integerOption(0));
 }
@@ -103,33 +111,41 @@ async function runText(
   text: string,
   choices: DistillChoices,
 ): Promise<MadeArtifact> {
-  const options = chosen(choices, student);
+  const { options, openvino } = await withEngine(session, student, choices);
   const inputs = { student: student.identity, text: await fileInput(text) };
   const { progress, signal } = session;
   return stage(session, 'distill', DISTILL_VERSION, inputs, { ...options }, (folder) =>
-    distill({ text, student: student.path, options, folder, progress, signal }),
+    distill({ text, student: student.path, options, openvino, folder, progress, signal }),
   );
 }
 
 /** Distill as a stage. @throws CupelError for a budget that is no duration */
-export function runDistill(
+export async function runDistill(
   session: Session,
   student: Student,
   dataset: Artifact,
   choices: DistillChoices,
 ): Promise<MadeArtifact> {
-  const options = chosen(choices, student);
+  const { options, openvino } = await withEngine(session, student, choices);
   const inputs = { student: student.identity, dataset: dataset.manifest.key };
   return stage(session, 'distill', DISTILL_VERSION, inputs, { ...options }, (folder) =>
     distill({
       dataset: dataset.path,
       student: student.path,
       options,
+      openvino,
       folder,
       progress: session.progress,
       signal: session.signal,
     }),
   );
+}
+
+/** The engine is part of what an adapter is made from, so it is known before the artifact has a name. */
+async function withEngine(session: Session, student: Student, choices: DistillChoices) {
+  const options = chosen(choices, student);
+  const { openvino } = await chooseEngine(choices.engine ?? 'auto', options, session);
+  return { options: openvino ? { ...options, engine: 'openvino' as const } : options, openvino };
 }
 
 /** Settings of adapters that whole weights do not have. */

@@ -31,6 +31,8 @@ export interface DistillFacts extends Record<string, unknown> {
   /** Useful operations for a token, the int8 products' peak of this machine (10^9 a second), and the share of it that was used. */
   flops: { perToken: number; peakGops: number; utilisation: number };
   device: string;
+  /** What ran the steps; not in adapters of earlier versions, which ONNX Runtime trained. */
+  engine?: string;
   /** With `profile`: the time of the first steps by ONNX operator. */
   profile?: readonly OpTime[];
   /** `int8` with its largest level, or `float32`. */

@@ -6,6 +6,10 @@ import type { LossWeighting } from '../train/packing.ts';
 /** Raise when the same input gives another adapter. */
 export const DISTILL_VERSION = 1;
 
+export const ENGINES = ['onnxruntime', 'openvino', 'auto'] as const;
+export type EngineChoice = (typeof ENGINES)[number];
+export type Engine = Exclude<EngineChoice, 'auto'>;
+
 export interface DistillOptions {
   /** Seconds from the start of the stage to the trained adapter. */
   budgetSeconds: number;
@@ -59,6 +63,8 @@ export interface DistillOptions {
   memory?: number;
   /** Default `cpu`. */
   device?: DeviceChoice;
+  /** What computes on the processor; default `onnxruntime`. Another engine rounds differently: it is another adapter. */
+  engine?: Engine;
   /** Measure where the time of the first steps goes. */
   profile?: boolean;
   /** A fixed number of steps in place of the budget: two runs are then the same bit by bit. */

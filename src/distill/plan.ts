@@ -4,7 +4,7 @@ import { formatBytes } from '../base/duration.ts';
 import { CupelError } from '../base/errors.ts';
 import type { ModelConfig, PackLayout } from '../models/model.ts';
 import type { LoraLayout } from '../train/lora.ts';
-import { type PartPlan, partPlans, planParts, whole } from '../train/parts.ts';
+import { type PartPlan, partPlans, partsInTurn, planParts, whole } from '../train/parts.ts';
 
 export interface Need {
   /** Bytes resident at most. */
@@ -30,12 +30,17 @@ export interface Shape {
   stateBytes?: number;
   /** Layers that are computed again in the backward pass; default 0. */
   recompute?: number;
+  /** OpenVINO runs the steps, one part after the other; default ONNX Runtime. */
+  compiled?: boolean;
 }
 
 /** Node, ONNX Runtime and their libraries. */
 const RUNTIME_BYTES = 350e6;
 /** Numbers kept for the backward pass, for each token and layer, in widths of the residual stream (measured on SmolLM2). */
 const WIDTHS_KEPT = 22;
+/** Of a number that OpenVINO keeps, in bfloat16 but for some, and of the code of a layer (measured on SmolLM2). */
+const COMPILED_BYTES = 2.5;
+const COMPILED_LAYER_BYTES = 13e6;
 /** Bytes of a frozen weight in the session of steps and in that of validation. */
 const WEIGHT_BYTES = {
   // held twice, for the forward and the backward product
@@ -59,6 +64,7 @@ export function estimate(shape: Shape): Need {
     recompute = 0,
     stateBytes = 8,
     moving = 0,
+    compiled = false,
   } = shape;
   let projections = 0;
   let others = 0;
@@ -75,9 +81,10 @@ export function estimate(shape: Shape): Need {
     layout.prefix ** 2 + layout.rows * layout.length * (layout.prefix + layout.length);
   // parts that are under way at once
   const atOnce = (each: (layout: PackLayout) => number) => parts.lanes * each(parts.layout);
-  const layer = 4 * (WIDTHS_KEPT * config.hiddenSize * atOnce(tokens) + headsOf(config) * atOnce(scores));
+  const bytes = compiled ? COMPILED_BYTES : 4;
+  const layer = bytes * (WIDTHS_KEPT * config.hiddenSize * atOnce(tokens) + headsOf(config) * atOnce(scores));
   // one that is computed again keeps its input; while its gradient is computed all of it is there, and what that needs
-  const again = recompute * 4 * config.hiddenSize * atOnce(tokens) + (recompute > 0 ? 1.5 * layer : 0);
+  const again = recompute * bytes * config.hiddenSize * atOnce(tokens) + (recompute > 0 ? 1.5 * layer : 0);
   const kept = (config.layers - recompute) * layer + again;
   // measured: ONNX Runtime holds the float32 matrices of 4-bit weights, but for layers that are computed again
   const dequantised = precision === 'int4' ? (16 * projections * (config.layers - recompute)) / config.layers : 0;
@@ -89,6 +96,7 @@ export function estimate(shape: Shape): Need {
   return {
     memory:
       RUNTIME_BYTES +
+      (compiled ? COMPILED_LAYER_BYTES * (config.layers + recompute) : 0) +
       dequantised +
       copies +
       constants +
@@ -124,9 +132,7 @@ export interface Fit {
  * @throws CupelError when nothing fits, with the settings that would
  */
 export function fitMemory(shape: Shape, limit: number, batchTokens: number, lanes = 1, batches = 1): Fit {
-  const usual = planParts(shape.train, lanes, batches);
-  const one = usual.count < usual.lanes ? [whole(shape.train)] : [];
-  const finer = [...partPlans(shape.train, lanes, batches).filter(({ count }) => count >= usual.count), ...one];
+  const finer = shape.compiled ? partsInTurn(shape.train) : partsAtOnce(shape.train, lanes, batches);
   const again = Array.from({ length: shape.config.layers }, (_, layer) => layer + 1);
   const ways = [
     ...finer.map((parts) => ({ parts, recompute: 0 })),
@@ -140,6 +146,13 @@ export function fitMemory(shape: Shape, limit: number, batchTokens: number, lane
     place: { field: 'memory' },
     remedy: `raise --memory, lower --batch-tokens (now ${batchTokens}) or --max-length, use --precision int8, or take a smaller student`,
   });
+}
+
+/** The usual parts, smaller ones, and where parts are batches one batch at a time. */
+function partsAtOnce(layout: PackLayout, lanes: number, batches: number): PartPlan[] {
+  const usual = planParts(layout, lanes, batches);
+  const one = usual.count < usual.lanes ? [whole(layout)] : [];
+  return [...partPlans(layout, lanes, batches).filter(({ count }) => count >= usual.count), ...one];
 }
 
 export function describeNeed({ memory, disk }: Need): string {

@@ -12,6 +12,8 @@ export interface TrainingJob {
   /** GGUF file or Hugging Face folder. */
   student: string;
   options: DistillOptions;
+  /** Folder of OpenVINO's libraries, where it is the engine. */
+  openvino?: string;
   /** Where the adapter, the losses and the checkpoints go. */
   folder: string;
   /** One 32-bit number, not 0 when the thread shall stop at the next step. */

@@ -2,6 +2,7 @@
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { writeFileDurably } from '../base/durable.ts';
+import { CupelError } from '../base/errors.ts';
 import { toJsonl } from '../base/jsonl.ts';
 import type { Progress } from '../base/progress.ts';
 import { withTemplate } from '../formats/base-template.ts';
@@ -12,6 +13,7 @@ import { familyOf } from '../models/families.ts';
 import type { ModelFamily, WeightSource } from '../models/model.ts';
 import { chooseDevice, type Device } from '../runtime/device.ts';
 import { measureInt8Speed } from '../runtime/matrix-speed.ts';
+import { type OpenvinoOptions, openvinoVersion } from '../runtime/openvino.ts';
 import { takeProfile } from '../runtime/profile.ts';
 import { accumulated } from '../train/accumulate.ts';
 import { gatherTheta, narrowModel, narrowTheta } from '../train/channels.ts';
@@ -68,7 +70,7 @@ export async function runTraining(job: TrainingJob, progress: Progress): Promise
     await trainer.close();
     trainer = undefined;
     // measured again: others may have used the machine before
-    setup.flops.peak = Math.max(setup.flops.peak, await peakOf(job));
+    setup.flops.peak = Math.max(setup.flops.peak, await peakOf(job, setup.openvino));
     const facts = factsOf(job.options, material, setup, result);
     return job.options.profile ? { ...facts, profile: takeProfile(profilePrefix(job)) } : facts;
   } finally {
@@ -78,8 +80,11 @@ export async function runTraining(job: TrainingJob, progress: Progress): Promise
 }
 
 /** Operations a second that int8 products make at most. */
-async function peakOf({ options: { threads }, folder }: TrainingJob): Promise<number> {
-  return 1e9 * (await measureInt8Speed({ threads, folder }));
+async function peakOf({ options: { threads }, folder }: TrainingJob, openvino?: OpenvinoOptions): Promise<number> {
+  const runtimes = [undefined, ...(openvino ? [openvino] : [])];
+  let peak = 0;
+  for (const one of runtimes) peak = Math.max(peak, await measureInt8Speed({ threads, folder, openvino: one }));
+  return 1e9 * peak;
 }
 
 function profilePrefix({ folder }: TrainingJob): string {
@@ -100,6 +105,8 @@ interface Setup {
   recompute: number;
   precision: string;
   device: string;
+  engine: string;
+  openvino: OpenvinoOptions | undefined;
   /** Operations: useful ones for a token, and the most this machine makes in a second. */
   flops: { perToken: number; peak: number };
   tokensPerEpoch: number;
@@ -121,7 +128,8 @@ async function prepare(
   const loraOptions = { rank, alpha, targets, firstLayer };
   const lora = full ? { options: loraOptions, adapters: [], size: full.size } : loraLayout(weights, loraOptions);
   const device = await deviceFor(options, say);
-  const lanes = lanesOf(options, family, device);
+  const openvino = openvinoFor(job, device, say);
+  const lanes = openvino ? 1 : lanesOf(options, family, device);
   const packing = planPacking(samples, batchTokens, lanes);
   const checking = planChecking(validation, batchTokens, options.memory ? 1 : VALIDATION_BATCHES);
   const tokensPerEpoch = epochTokens(packing, batchTokens);
@@ -145,14 +153,19 @@ async function prepare(
     validation: checking.layout,
     answers,
     stateBytes: STATE_BYTES[options.optimiser ?? 'adamw'],
+    compiled: openvino !== undefined,
   };
   const { parts, recompute, need } = fitMemory(shape, memoryLimit(options.memory), batchTokens, lanes, accumulate);
   say(describeNeed(need));
-  if (parts.count > 1) say(`a batch is computed in ${parts.count} parts, ${parts.lanes} at once`);
+  if (parts.count > 1)
+    say(
+      `a batch is computed in ${parts.count} parts, ${parts.lanes === 1 ? 'one after the other' : `${parts.lanes} at once`}`,
+    );
   else if (parts.lanes > 1) say(`${parts.lanes} batches of a step are computed at once`);
   if (recompute > 0)
     say(`${recompute} of ${config.layers} layers are computed again in the backward pass, to save memory`);
-  const runtime = { threads, folder, device, lanes, profile: options.profile ? profilePrefix(job) : undefined };
+  const profile = options.profile ? profilePrefix(job) : undefined;
+  const runtime = { threads, folder, device, lanes, openvino, profile };
   const precision: Precision =
     options.precision === 'int8' ? await int8Precision({ threads, folder }) : { kind: options.precision };
   const common = { base, recompute, weighting, promptWeight, seed, runtime };
@@ -182,7 +195,7 @@ async function prepare(
     answerShare: promptWeight ? 1 : answerShare(packing) * (options.selectTokens ?? 1),
     backwardShare: options.layersPerStep && !full ? backwardShare(lora, options.layersPerStep, config.layers) : 1,
   });
-  const peak = await peakOf(job);
+  const peak = await peakOf(job, openvino);
   if (trainer.keepsFeatures) say(`what layers before ${firstLayer} make of a conversation is computed once and kept`);
   const name = precision.kind === 'int8' ? `int8, levels up to ${precision.levels}` : precision.kind;
   return {
@@ -196,6 +209,8 @@ async function prepare(
     recompute,
     precision: name,
     device,
+    openvino,
+    engine: openvino ? `openvino ${openvinoVersion(openvino)}` : 'onnxruntime',
     flops: { perToken, peak },
     tokensPerEpoch,
   };
@@ -205,6 +220,17 @@ async function deviceFor(options: DistillOptions, say: (message: string) => void
   const { device, reasons } = await chooseDevice(options.device);
   if (reasons.length > 0) say(`computes on ${device}; ${reasons.join('; ')}`);
   return device;
+}
+
+/** OpenVINO where it is the engine and the processor computes. */
+function openvinoFor({ options, openvino: folder }: TrainingJob, device: Device, say: (message: string) => void) {
+  if (options.engine !== 'openvino') return undefined;
+  if (!folder)
+    throw new CupelError('OpenVINO trains, and nobody said where its libraries are', { place: { field: 'openvino' } });
+  if (device !== 'cpu') return undefined;
+  const precision = options.precision === 'float32' ? ('f32' as const) : ('bf16' as const);
+  say(`OpenVINO ${openvinoVersion({ folder })} compiles the step, which takes some seconds`);
+  return { folder, precision };
 }
 
 /** Parts of a batch that are computed at once, a thread each, where parts can be: adapters on the processor. */
@@ -403,6 +429,7 @@ function factsOf(options: DistillOptions, material: Material, setup: Setup, resu
     recomputedLayers: setup.recompute,
     flops: { perToken, peakGops: peak / 1e9, utilisation: (tokensPerSecond * perToken) / peak },
     device: setup.device,
+    engine: setup.engine,
     precision: setup.precision,
     trainingSeconds: seconds,
     weighting: options.weighting,

@@ -124,7 +124,11 @@ export type OnnxAttribute =
   | { readonly string: string };
 
 /** Where an op writes its ONNX form. Inputs and outputs are names; `''` leaves an optional one out. */
+export type OnnxReader = 'onnxruntime' | 'openvino';
+
 export interface OnnxWriter {
+  /** Who reads the model: OpenVINO knows products with int8 weights as the standard's pairs of QuantizeLinear and DequantizeLinear. */
+  readonly reader: OnnxReader;
   node(
     type: string,
     inputs: readonly string[],
@@ -137,6 +141,8 @@ export interface OnnxWriter {
   /** Small constants, shared by value. `dims` defaults to a vector. */
   int64(values: readonly number[], dims?: readonly number[]): string;
   float32(values: readonly number[], dims?: readonly number[]): string;
+  /** One number. */
+  int8(value: number): string;
 }
 
 /**

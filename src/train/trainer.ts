@@ -98,7 +98,8 @@ const MOST_FEATURE_BYTES = 2 ** 31;
 export async function openTrainer(training: Packing, validation: Packing, options: TrainerOptions): Promise<Trainer> {
   const { base, lora, precision, runtime, seed, weighting, selectTokens } = options;
   const common = { base, lora, precision };
-  const quiet = { ...runtime, profile: undefined };
+  // all but the step itself stays with ONNX Runtime, which does not compile for long
+  const quiet = { ...runtime, profile: undefined, openvino: undefined };
   const selection = selectTokens
     ? new TokenSelection(training.samples, await baseLosses(training, common, quiet), selectTokens)
     : null;
@@ -219,7 +220,7 @@ async function openSessions(graph: Graph, { samples, groups }: Packing, options:
   const cut = worthwhile ? frozenCut(graph, input('ids'), input('theta')) : null;
   if (!cut) return { whole: await openOnnx(pruned(graph), runtime), frozen: null };
   const { before, after } = splitGraph(graph, cut);
-  const session = await openOnnx(before, { ...runtime, profile: undefined });
+  const session = await openOnnx(before, { ...runtime, profile: undefined, openvino: undefined });
   return { whole: await openOnnx(after, runtime), frozen: { session, cut, width } };
 }
 

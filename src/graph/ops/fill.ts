@@ -1,6 +1,7 @@
 // Tensors whose content follows from a shape or another tensor unchanged: broadcasts, zeros, counts, order of execution.
 import { broadcastShapes, fixed, require, sameShape } from '../dims.ts';
-import type { OpRecord } from '../op.ts';
+import type { Value } from '../node.ts';
+import type { OnnxWriter, OpRecord } from '../op.ts';
 import { sizeOf } from '../tensor.ts';
 import { mapBroadcast, sumTo } from './broadcast.ts';
 
@@ -56,6 +57,7 @@ export const after: OpRecord<'after'> = {
   },
   gradient: (_, { inputs }, [dy]) => inputs.map((_other, i) => (i === 0 ? dy : null)),
   onnx: ({ inputs: [x, ...others], outputs: [y] }, w) => {
+    if (w.reader === 'openvino') return afterAll(w, x, others, y);
     const rest = x.shape.slice(1).map((_, i) => fixed(x, i + 1));
     const none = others.map((other) => {
       const [empty, fitting] = [w.temporary(), w.temporary()];
@@ -67,3 +69,18 @@ export const after: OpRecord<'after'> = {
   },
   reference: ([x]) => [x],
 };
+
+/** OpenVINO sees through empty slices, and would then merge what is computed again with what was computed first: zero times a number of each is added. */
+function afterAll(w: OnnxWriter, x: Value, others: readonly Value[], y: Value): void {
+  let sum = x.name;
+  if (others.length === 0) w.node('Identity', [x.name], [y.name]);
+  others.forEach((other, i) => {
+    const [flat, first, none] = [w.temporary(), w.temporary(), w.temporary()];
+    const next = i === others.length - 1 ? y.name : w.temporary();
+    w.node('Reshape', [other.name, w.int64([-1])], [flat]);
+    w.node('Slice', [flat, w.int64([0]), w.int64([1]), w.int64([0])], [first]);
+    w.node('Mul', [first, w.float32([0], [])], [none]);
+    w.node('Add', [sum, none], [next]);
+    sum = next;
+  });
+}

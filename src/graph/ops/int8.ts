@@ -1,6 +1,7 @@
 // Products with int8 weights: rows of x are scaled by their largest entry, then x is quantised to 8 bits on the fly.
 import { require, sameShape } from '../dims.ts';
-import type { OpRecord } from '../op.ts';
+import type { Value } from '../node.ts';
+import type { OnnxWriter, OpRecord } from '../op.ts';
 import type { Doubles } from '../tensor.ts';
 import { multiply } from './matmul.ts';
 
@@ -45,7 +46,8 @@ export const int8MatMul: OpRecord<'int8MatMul'> = {
     w.node('Max', [most, negative, w.float32([TINY], [])], [rowScale]);
     w.node('Reciprocal', [rowScale], [inverse]);
     w.node('Mul', [from, inverse], [scaled]);
-    w.node('DynamicQuantizeMatMul', [scaled, q.name, scale.name], [product], {}, 'com.microsoft');
+    if (w.reader === 'openvino') fixedProduct(w, scaled, q, scale, product);
+    else w.node('DynamicQuantizeMatMul', [scaled, q.name, scale.name], [product], {}, 'com.microsoft');
     w.node('Mul', [product, rowScale], [mayBeEmpty ? all : y.name]);
     if (mayBeEmpty) w.node('Slice', [all, w.int64([0]), w.int64([-1]), w.int64([0])], [y.name]);
   },
@@ -57,6 +59,16 @@ export const int8MatMul: OpRecord<'int8MatMul'> = {
     return [{ shape: y.shape, data: y.data.map((value, i) => value * scales[Math.floor(i / width)]) }];
   },
 };
+
+/** Rows scaled to [-1, 1] need no range of their own: as a standard quantised product with fixed levels. */
+function fixedProduct(w: OnnxWriter, scaled: string, q: Value, scale: Value, product: string): void {
+  const [levels, rows, columns] = [w.temporary(), w.temporary(), w.temporary()];
+  const [step, zero] = [w.float32([1 / 127], []), w.int8(0)];
+  w.node('QuantizeLinear', [scaled, step, zero], [levels]);
+  w.node('DequantizeLinear', [levels, step, zero], [rows]);
+  w.node('DequantizeLinear', [q.name, scale.name], [columns], { axis: { int: 1 } });
+  w.node('MatMul', [rows, columns], [product]);
+}
 
 /** Divides each row by its largest absolute entry. */
 function scaleRows(x: Doubles): { rows: Doubles; scales: number[] } {
