@@ -39,8 +39,8 @@ const RUNTIME_BYTES = 350e6;
 /** Numbers kept for the backward pass, for each token and layer, in widths of the residual stream (measured on SmolLM2). */
 const WIDTHS_KEPT = 22;
 /** Of a number that OpenVINO keeps, in bfloat16 but for some, and of the code of a layer (measured on SmolLM2). */
-const COMPILED_BYTES = 2.5;
-const COMPILED_LAYER_BYTES = 13e6;
+const COMPILED_BYTES = 2;
+const COMPILED_LAYER_BYTES = 4e6;
 /** Bytes of a frozen weight in the session of steps and in that of validation. */
 const WEIGHT_BYTES = {
   // held twice, for the forward and the backward product

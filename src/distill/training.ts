@@ -128,7 +128,7 @@ async function prepare(
   const loraOptions = { rank, alpha, targets, firstLayer };
   const lora = full ? { options: loraOptions, adapters: [], size: full.size } : loraLayout(weights, loraOptions);
   const device = await deviceFor(options, say);
-  const openvino = openvinoFor(job, device, say);
+  const openvino = openvinoFor(job, device);
   const lanes = openvino ? 1 : lanesOf(options, family, device);
   const packing = planPacking(samples, batchTokens, lanes);
   const checking = planChecking(validation, batchTokens, options.memory ? 1 : VALIDATION_BATCHES);
@@ -157,6 +157,7 @@ async function prepare(
   };
   const { parts, recompute, need } = fitMemory(shape, memoryLimit(options.memory), batchTokens, lanes, accumulate);
   say(describeNeed(need));
+  if (openvino) say(`OpenVINO ${openvinoVersion(openvino)} compiles the step, which takes some seconds`);
   if (parts.count > 1)
     say(
       `a batch is computed in ${parts.count} parts, ${parts.lanes === 1 ? 'one after the other' : `${parts.lanes} at once`}`,
@@ -223,14 +224,12 @@ async function deviceFor(options: DistillOptions, say: (message: string) => void
 }
 
 /** OpenVINO where it is the engine and the processor computes. */
-function openvinoFor({ options, openvino: folder }: TrainingJob, device: Device, say: (message: string) => void) {
+function openvinoFor({ options, openvino: folder }: TrainingJob, device: Device): OpenvinoOptions | undefined {
   if (options.engine !== 'openvino') return undefined;
   if (!folder)
     throw new CupelError('OpenVINO trains, and nobody said where its libraries are', { place: { field: 'openvino' } });
   if (device !== 'cpu') return undefined;
-  const precision = options.precision === 'float32' ? ('f32' as const) : ('bf16' as const);
-  say(`OpenVINO ${openvinoVersion({ folder })} compiles the step, which takes some seconds`);
-  return { folder, precision };
+  return { folder, precision: options.precision === 'float32' ? 'f32' : 'bf16' };
 }
 
 /** Parts of a batch that are computed at once, a thread each, where parts can be: adapters on the processor. */

@@ -4,15 +4,13 @@ import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import koffi from 'koffi';
 import { CupelError } from '../base/errors.ts';
+import { widenStack } from './stack.ts';
 
 /** An address; 0n is null. */
 export type Pointer = bigint;
 
 /** The version of the interface; later libraries still offer it. */
 const API_VERSION = 17;
-
-/** ORT's `Run` uses the stack it is called on, and koffi's own for asynchronous calls is small. */
-const STACK_BYTES = 4 * 2 ** 20;
 
 /** Where the functions stand in `struct OrtApi` (onnxruntime_c_api.h), which only ever grows at its end; all give a status. */
 const FUNCTIONS = {
@@ -70,7 +68,7 @@ function libraryFile(): string | undefined {
 }
 
 function bind(file: string): OrtApi {
-  koffi.config({ ...koffi.config(), async_stack_size: STACK_BYTES });
+  widenStack();
   const base = koffi.load(file).func('void* OrtGetApiBase()')() as Pointer;
   const getApi = koffi.decode(koffi.decode(base, 'void*'), koffi.proto('void*', ['uint32']));
   const api = getApi(API_VERSION) as Pointer;

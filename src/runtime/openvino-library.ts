@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import koffi from 'koffi';
 import { CupelError } from '../base/errors.ts';
 import { made, type Pointer } from './native-library.ts';
+import { widenStack } from './stack.ts';
 
 /** The arguments of each function; all give an `ov_status_e`, 0 where it went well. Sizes are `size_t`. */
 const FUNCTIONS = {
@@ -54,11 +55,8 @@ function libraryIn(folder: string): string {
   return join(folder, name);
 }
 
-/** The plugin's compiler recurses, and koffi's own stack for asynchronous calls is small. */
-const STACK_BYTES = 8 * 2 ** 20;
-
 function bind(file: string): OpenvinoApi {
-  koffi.config({ ...koffi.config(), async_stack_size: STACK_BYTES });
+  widenStack();
   const library = koffi.load(file);
   const shapeType = koffi.struct({ rank: 'int64', dims: 'void*' });
   const lastMessage = library.func('ov_get_last_err_msg', 'str', []);

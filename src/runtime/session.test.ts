@@ -1,5 +1,6 @@
 // One suite for every runtime: symbols, buffers to write into, errors.
 import { describe, expect, it } from 'vitest';
+import { openvinoFolder } from '../../test/openvino.ts';
 import { Builder } from '../graph/builder.ts';
 import type { Graph } from '../graph/node.ts';
 import { float32, floats, int64, zeros } from '../graph/tensor.ts';
@@ -7,11 +8,15 @@ import { openOnnx } from './onnx.ts';
 import { openReference } from './reference.ts';
 import type { Session } from './session.ts';
 
-const RUNTIMES: [string, (graph: Graph) => Session | Promise<Session>][] = [
+type Runtime = [string, (graph: Graph) => Session | Promise<Session>];
+const RUNTIMES: Runtime[] = [
   ['reference', openReference],
   ['ONNX Runtime', (graph) => openOnnx(graph, { threads: 1 })],
   ['ONNX Runtime in two lanes', (graph) => openOnnx(graph, { threads: 2, lanes: 2 })],
   ['ONNX Runtime with rearranged weights', (graph) => openOnnx(graph, { threads: 1, prepack: true })],
+  ...(openvinoFolder
+    ? [['OpenVINO', (graph) => openOnnx(graph, { openvino: { folder: openvinoFolder!, precision: 'f32' } })] as Runtime]
+    : []),
 ];
 
 /** y = x @ W for W over the 1 KiB that stands in the model file; n counts the rows. */

@@ -67,7 +67,7 @@ export async function openFullTrainer(
   const { layout, runtime, seed, weighting, promptWeight } = options;
   const step = await openOnnx(pruned(fullStepGraph({ ...options, shape: training.layout })), runtime);
   const checking = fullValidationGraph({ ...options, shape: validation.layout });
-  const validate = await openOnnx(pruned(checking), { ...runtime, profile: undefined });
+  const validate = await openOnnx(pruned(checking), { ...runtime, profile: undefined, openvino: undefined });
   const batches = await validationBatches({ frozen: null }, validation, weighting);
   const placementAt = placementOf(training.samples, training.groups, training.layout, seed);
   const gradient = new Float32Array(layout.size);

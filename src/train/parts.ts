@@ -62,7 +62,7 @@ export function partsInTurn(layout: PackLayout): PartPlan[] {
   const plans = counts
     .map((count) => ({ count, lanes: 1, layout: { ...layout, rows: rows / count } }))
     .filter(({ count }) => count === 1 || count * prefix + rows * length < GAIN * (prefix + rows * length));
-  const suits = plans.findLastIndex(({ layout: part }) => prefix + part.rows * length >= ENOUGH_TOKENS);
+  const suits = plans.findLastIndex(({ layout: part }) => prefix === 0 && part.rows * length >= ENOUGH_TOKENS);
   return plans.slice(Math.max(0, suits));
 }
 
