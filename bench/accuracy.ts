@@ -27,7 +27,7 @@ import { percent } from '../src/report/verdict.ts';
 
 const HELP = `npm run bench:accuracy -- TRAIN.jsonl TEST.jsonl [options]
   --budget TIME   of training, the same for all sides (5m)
-  --sides LIST    of int8, float32, peft (in float32) and peft-bfloat16, with commas (int8,peft,peft-bfloat16); peft wants BENCH_PYTHON with torch, transformers and peft
+  --sides LIST    of int8 (with the faster engine), int8-onnxruntime, float32, peft (in float32) and peft-bfloat16, with commas (int8,peft,peft-bfloat16); peft wants BENCH_PYTHON with torch, transformers and peft
   --student NAME  catalog name, GGUF file or Hugging Face folder (${DEFAULT_STUDENT})
 Rows are OpenAI chat conversations, as \`cupel import\` takes them. Writes bench/results/accuracy.json.`;
 
@@ -59,7 +59,8 @@ const threads = availableParallelism();
 async function ours(session: Session, student: Student, dataset: MadeArtifact, precision: string): Promise<Trained> {
   const adapter = await runDistill(session, student, dataset, {
     budget: values.budget,
-    precision: precision as 'int8',
+    precision: precision.split('-')[0] as 'int8',
+    engine: (precision.split('-')[1] ?? 'auto') as 'auto',
   });
   const compressed = await runCompress(session, student, adapter, { type: ['q8_0'] });
   const { steps, epochs, tokensPerSecond } = adapter.manifest.facts as DistillFacts;

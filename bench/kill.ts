@@ -1,15 +1,18 @@
 // Kills training of a tiny student with SIGKILL at random steps, resumes it, and compares its bytes with an unharmed run's.
-//   tsx bench/kill.ts [KILLS]; writes bench/results/kill.json
+//   tsx bench/kill.ts [KILLS [onnxruntime|openvino]]; writes bench/results/kill.json or kill-openvino.json
 import { spawn } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Random } from '../src/base/random.ts';
+import { OPENVINO, resolveLibrary } from '../src/catalog/library.ts';
 import { writeTinyStudent } from '../test/tiny-student.ts';
 
 const STEPS = 120;
 const kills = Number(process.argv[2] ?? 20);
+const engine = process.argv[3] ?? 'onnxruntime';
+const libraries = engine === 'openvino' ? [await resolveLibrary(OPENVINO)] : [];
 const root = mkdtempSync(join(tmpdir(), 'cupel-kill-'));
 const student = join(root, 'tiny.gguf');
 writeTinyStudent(student);
@@ -30,7 +33,9 @@ writeFileSync(join(root, 'calibration.jsonl'), rows(30, 39));
 function run(folder: string, killAt = Number.POSITIVE_INFINITY, delayMs = 0) {
   mkdirSync(folder, { recursive: true });
   const args = ['--import', 'tsx', fileURLToPath(new URL('kill/run.ts', import.meta.url)), root, student, folder];
-  const child = spawn(process.execPath, [...args, String(STEPS)], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const child = spawn(process.execPath, [...args, String(STEPS), ...libraries], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
   let first = 0;
   child.stdout.on('data', (chunk: Buffer) => {
     const told = chunk.toString().trim().split('\n').map(Number);
@@ -75,7 +80,8 @@ for (let kill = 1; kill <= kills; kill++) {
 }
 const results = fileURLToPath(new URL('results/', import.meta.url));
 mkdirSync(results, { recursive: true });
-writeFileSync(join(results, 'kill.json'), `${JSON.stringify({ steps: STEPS, kills, same, died, runs }, null, 2)}\n`);
+const name = engine === 'openvino' ? 'kill-openvino.json' : 'kill.json';
+writeFileSync(join(results, name), `${JSON.stringify({ engine, steps: STEPS, kills, same, died, runs }, null, 2)}\n`);
 rmSync(root, { recursive: true, force: true });
 console.log(`${same} of ${kills} runs end with the bytes of the unharmed run; ${died} were killed while running`);
 if (same !== kills || died === 0) process.exitCode = 1;

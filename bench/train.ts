@@ -1,10 +1,11 @@
 // Speed and memory of a training step beside PyTorch: SmolLM2-135M, LoRA (PEFT, rank 8 on all projections) or full, in alternating rounds.
 //   BENCH_PYTHON=/path/to/python npm run bench:train [-- lora|full [ROUNDS [BATCH [LENGTH]]]]
-// BENCH_PYTHON has torch, transformers and peft; without it only our side runs.
+// What `--engine auto` takes on a processor with bfloat16 is OpenVINO, elsewhere ONNX Runtime. BENCH_PYTHON has torch, transformers and peft; without it only our side runs.
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { availableParallelism, cpus } from 'node:os';
 import { fileURLToPath } from 'node:url';
+import { hasWheel, OPENVINO } from '../src/catalog/library.ts';
 import { formatTable } from '../src/cli/table.ts';
 
 interface Measured {
@@ -29,7 +30,10 @@ const peer = (kind: string) => [python!, file('train/peft_lora.py'), kind];
 /** Each side with its command and the steps after the first. */
 const oursSides: Record<string, [string[], number]> = full
   ? { 'cupel full int8': [ours('full-int8'), STEPS], 'cupel full float32': [ours('full-float32'), STEPS] }
-  : { 'cupel int8': [ours('int8'), STEPS], 'cupel int8, half the layers again': [ours('int8-recompute15'), STEPS] };
+  : {
+      ...(hasWheel(OPENVINO) ? { 'cupel int8, OpenVINO': [ours('openvino-int8'), STEPS] as [string[], number] } : {}),
+      'cupel int8, ONNX Runtime': [ours('int8'), STEPS],
+    };
 const peerSides: Record<string, [string[], number]> = full
   ? { 'PyTorch full float32': [peer('full-float32'), STEPS], 'PyTorch full bfloat16': [peer('full-bfloat16'), 0] }
   : { 'PEFT bfloat16': [peer('bfloat16'), STEPS], 'PEFT float32': [peer('float32'), STEPS] };

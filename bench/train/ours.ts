@@ -1,6 +1,7 @@
 // Our side of bench/train.ts, in a process of its own: LoRA or full steps on SmolLM2-135M. Prints one line of JSON.
-//   tsx bench/train/ours.ts int8|int4|float32|int8-recomputeN (int4-recomputeN)|full-int8|full-float32 BATCH LENGTH STEPS THREADS
+//   tsx bench/train/ours.ts openvino-int8|int8|int4|float32|int8-recomputeN (openvino-, int4-recomputeN)|full-int8|full-float32 BATCH LENGTH STEPS THREADS
 import { Random } from '../../src/base/random.ts';
+import { OPENVINO, resolveLibrary } from '../../src/catalog/library.ts';
 import { resolveModel } from '../../src/catalog/resolve.ts';
 import { openCheckpoint } from '../../src/formats/checkpoint.ts';
 import { familyOf } from '../../src/models/families.ts';
@@ -9,6 +10,7 @@ import { fullLayout } from '../../src/train/full.ts';
 import { fullPrecision, openFullTrainer } from '../../src/train/full-trainer.ts';
 import { loraLayout } from '../../src/train/lora.ts';
 import { globalNorm, makeOptimiser } from '../../src/train/optimiser.ts';
+import { partsInTurn } from '../../src/train/parts.ts';
 import type { Sample } from '../../src/train/sample.ts';
 import { int8Precision, openTrainer, planPacking } from '../../src/train/trainer.ts';
 
@@ -26,18 +28,20 @@ const samples: Sample[] = Array.from({ length: batch * (steps + 2) }, (_, row) =
   answers: [{ start: (length * 3) / 4, end: length }],
 }));
 const full = kind.startsWith('full-');
-const lanes = full ? 1 : Number(process.env.LANES ?? threads);
+const compiled = kind.startsWith('openvino-');
+const openvino = compiled ? { folder: await resolveLibrary(OPENVINO) } : undefined;
+const lanes = full || compiled ? 1 : threads;
 const packing = planPacking(samples, batch * length, lanes);
-const width = kind.replace('full-', '');
+const width = kind.replace(/^(full|openvino)-/, '');
 const common = {
   base: { family, config, weights: student.weights },
   recompute: Number(kind.match(/recompute(\d+)$/)?.[1] ?? 0),
   weighting: 'token',
   seed: 1,
-  runtime: { threads, lanes, openvino: process.env.OV ? { folder: process.env.OV } : undefined },
+  runtime: { threads, lanes, openvino },
 } as const;
 const precision: Precision = width.startsWith('int8')
-  ? await int8Precision({ threads, openvino: process.env.OV ? { folder: process.env.OV } : undefined })
+  ? await int8Precision({ threads })
   : { kind: width.startsWith('int4') ? 'int4' : 'float32' };
 const checking = planPacking(samples.slice(0, batch), batch * length);
 const layout = fullLayout(family.weightShapes(config));
@@ -47,15 +51,7 @@ const trainer = full
       ...common,
       lora,
       precision,
-      ...(process.env.PARTS
-        ? {
-            parts: {
-              count: Number(process.env.PARTS),
-              lanes: 1,
-              layout: { ...packing.layout, rows: packing.layout.rows / Number(process.env.PARTS) },
-            },
-          }
-        : {}),
+      ...(compiled ? { parts: partsInTurn(packing.layout)[0] } : {}),
     });
 student.close();
 const told = (what: string) =>

@@ -34,7 +34,7 @@ export async function* findWheel(
 ): AsyncGenerator<WheelPlace> {
   for (const place of settings.findLinks) {
     const folder = localFolder(place);
-    if (folder !== undefined) yield* wheelsIn(folder, wheel);
+    if (folder !== undefined) yield* wheelsIn(folder, wheel, failed);
     else if (/^https?:/.test(place)) yield* wheelsOf(place, wheel, failed, signal);
   }
   for (const index of settings.indexes) {
@@ -56,10 +56,10 @@ function localFolder(place: string): string | undefined {
   return existsSync(path) && statSync(path).isDirectory() ? path : undefined;
 }
 
-function* wheelsIn(folder: string, wheel: WheelName): Generator<WheelPlace> {
-  for (const filename of readdirSync(folder)) {
-    if (isWheelOf(filename, wheel)) yield { url: pathToFileURL(join(folder, filename)).href };
-  }
+function* wheelsIn(folder: string, wheel: WheelName, failed: Failed): Generator<WheelPlace> {
+  const found = readdirSync(folder).filter((filename) => isWheelOf(filename, wheel));
+  if (found.length === 0) failed(folder, `has no wheel of ${wheel.package} ${wheel.version}`);
+  for (const filename of found) yield { url: pathToFileURL(join(folder, filename)).href };
 }
 
 async function* wheelsOf(

@@ -1,6 +1,6 @@
 // Which runtime trains on the processor: OpenVINO, fetched once, where it is the faster one, else ONNX Runtime.
 import { hasWheel, OPENVINO, resolveLibrary } from '../catalog/library.ts';
-import type { DistillOptions, EngineChoice } from '../distill/options.ts';
+import type { DistillOptions, Engine, EngineChoice } from '../distill/options.ts';
 import { instructionSets } from './machine.ts';
 import type { Session } from './session.ts';
 
@@ -12,14 +12,19 @@ export interface ChosenEngine {
 /** With bfloat16 OpenVINO is 1.5 times as fast as ONNX Runtime; without, no faster (SmolLM2 on an AMD EPYC). */
 const FAST = ['avx512_bf16', 'amx_bf16'];
 
-/** Why `auto` would not take OpenVINO; undefined where it would. */
+/** The faster engine for a training on a processor with these instruction sets, and why it is not OpenVINO. */
+export function engineFor(options: DistillOptions, sets: readonly string[]): { engine: Engine; reason?: string } {
+  const reason = whyNot(options, sets);
+  return reason ? { engine: 'onnxruntime', reason } : { engine: 'openvino' };
+}
+
 function whyNot(
   { precision, full, device = 'cpu', ffnDensity = 1, layersPerStep }: DistillOptions,
   sets: readonly string[],
 ): string | undefined {
   if (device !== 'cpu') return `it computes on the processor, not on ${device}`;
   if (precision !== 'int8') return `it is not faster with --precision ${precision}`;
-  if (full) return 'it does not train whole weights in int8';
+  if (full) return 'it is not faster where every weight is trained';
   if (ffnDensity < 1 || layersPerStep) return 'what is trained changes, and it compiles for each choice';
   if (!hasWheel(OPENVINO)) return `there is none for ${process.platform} on ${process.arch}`;
   return FAST.some((name) => sets.includes(name)) ? undefined : 'this processor has no bfloat16 instructions';
@@ -27,16 +32,18 @@ function whyNot(
 
 /**
  * The engine for a training: what was asked for, or what is faster here; ONNX Runtime, with the reason, where OpenVINO cannot be had.
+ * @param sets instruction sets of this processor unless given
  * @throws CupelError when OpenVINO was asked for by name and cannot be fetched
  */
 export async function chooseEngine(
   choice: EngineChoice,
   options: DistillOptions,
   { progress, signal }: Pick<Session, 'progress' | 'signal'>,
+  sets?: readonly string[],
 ): Promise<ChosenEngine> {
   if (choice === 'onnxruntime') return {};
   if (choice === 'openvino') return { openvino: await resolveLibrary(OPENVINO, { progress, signal }) };
-  if (whyNot(options, await instructionSets())) return {};
+  if (engineFor(options, sets ?? (await instructionSets())).engine === 'onnxruntime') return {};
   try {
     return { openvino: await resolveLibrary(OPENVINO, { progress, signal }) };
   } catch (error) {

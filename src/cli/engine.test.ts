@@ -1,0 +1,66 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, expect, test, vi } from 'vitest';
+import { hasWheel, OPENVINO } from '../catalog/library.ts';
+import { DISTILL_DEFAULTS, type DistillOptions } from '../distill/distill.ts';
+import { chooseEngine, engineFor } from './engine.ts';
+
+const session = () => {
+  const told: string[] = [];
+  return {
+    told,
+    progress: ({ message }: { message?: string }) => void told.push(message ?? ''),
+    signal: new AbortController().signal,
+  };
+};
+const folder = mkdtempSync(join(tmpdir(), 'cupel-engine-'));
+afterAll(() => rmSync(folder, { recursive: true }));
+const nowhere = {
+  CUPEL_CACHE: folder,
+  PIP_NO_INDEX: '1',
+  PIP_FIND_LINKS: '',
+  PIP_CONFIG_FILE: folder,
+};
+
+test.skipIf(!hasWheel(OPENVINO))(
+  'auto takes OpenVINO for adapters on int8 weights where the processor has bfloat16',
+  () => {
+    const fast = ['avx2', 'avx512_bf16'];
+    const engine = (more: Partial<DistillOptions>, sets = fast) =>
+      engineFor({ ...DISTILL_DEFAULTS, ...more }, sets).engine;
+    expect(engine({})).toBe('openvino');
+    expect(engine({}, ['avx2', 'amx_bf16'])).toBe('openvino');
+    expect(engine({}, ['avx2', 'avx512_vnni'])).toBe('onnxruntime');
+    for (const more of [
+      { precision: 'float32' },
+      { precision: 'int4' },
+      { full: true },
+      { device: 'cuda' },
+      { ffnDensity: 0.5 },
+      { layersPerStep: 4 },
+    ] as const)
+      expect(engine(more), JSON.stringify(more)).toBe('onnxruntime');
+    expect(engine({ ffnDensity: 1, device: 'cpu' })).toBe('openvino');
+    expect(engineFor(DISTILL_DEFAULTS, ['avx2']).reason).toMatch(/no bfloat16 instructions/);
+  },
+);
+
+test('ONNX Runtime by name asks nobody', async () => {
+  const one = session();
+  expect(await chooseEngine('onnxruntime', DISTILL_DEFAULTS, one)).toEqual({});
+  expect(one.told).toEqual([]);
+});
+
+test.skipIf(!hasWheel(OPENVINO))(
+  'auto goes on without OpenVINO where it cannot be fetched, and says why; by name that is an error',
+  async () => {
+    for (const [name, value] of Object.entries(nowhere)) vi.stubEnv(name, value);
+    const one = session();
+    const sets = ['avx512_bf16'];
+    await expect(chooseEngine('openvino', DISTILL_DEFAULTS, one, sets)).rejects.toThrow();
+    expect(await chooseEngine('auto', DISTILL_DEFAULTS, one, sets)).toEqual({});
+    expect(one.told.at(-1)).toMatch(/^trains with ONNX Runtime, about 1\.5 times slower here: /);
+    vi.unstubAllEnvs();
+  },
+);
