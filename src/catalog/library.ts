@@ -1,13 +1,13 @@
 // Native libraries that no npm package carries, taken out of a wheel on the package index that pip is configured for.
-import { createWriteStream, existsSync, mkdirSync, renameSync, rmSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import { createWriteStream, existsSync, renameSync, rmSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { syncPath, temporaryName } from '../base/durable.ts';
 import { CupelError } from '../base/errors.ts';
 import { sha256File } from '../base/hash.ts';
 import { silent } from '../base/progress.ts';
 import { alone } from './cache.ts';
-import { type Attempt, type FetchContext, fetchWheel } from './fetch-file.ts';
+import { type Attempt, fetchWheel } from './fetch-file.ts';
 import type { ResolveOptions } from './resolve.ts';
 import { cacheFolder, type Environment } from './settings.ts';
 import { readWheelMember } from './wheel.ts';
@@ -55,6 +55,16 @@ export function libraryFolder({ name, version }: Library, env: Environment = pro
   return join(cacheFolder(env), 'libraries', `${name}-${version}`);
 }
 
+/** True when nothing of it would have to be fetched. */
+export function isLibraryFetched(library: Library, env: Environment = process.env): boolean {
+  const wheel = wheelFor(library);
+  return wheel !== undefined && filesOf(wheel, libraryFolder(library, env)).every((file) => existsSync(file));
+}
+
+function filesOf({ members }: LibraryWheel, folder: string): string[] {
+  return members.map((member) => join(folder, basename(member)));
+}
+
 /** True where there are files of the library for this platform. */
 export function hasWheel(library: Library): boolean {
   return wheelFor(library) !== undefined;
@@ -76,13 +86,13 @@ export async function resolveLibrary(
   const wheel = wheelFor(library);
   if (!wheel) throw new CupelError(`${library.name} is not known for ${process.platform} on ${process.arch}`);
   const folder = libraryFolder(library, env);
-  const files = wheel.members.map((member) => join(folder, basename(member)));
+  if (isLibraryFetched(library, env)) return folder;
   const waiting = () => progress({ stage: 'pull', message: `another process is fetching ${library.name}` });
   await alone(
     folder,
     waiting,
     async () => {
-      if (files.every((file) => existsSync(file))) return;
+      if (isLibraryFetched(library, env)) return;
       const attempts: Attempt[] = [];
       const found = await fetchWheel(
         { package: wheel.package, version: library.version, tag: wheel.tag },
@@ -91,30 +101,29 @@ export async function resolveLibrary(
         attempts,
       );
       if (found === undefined) throw unreachable(library, wheel, folder, attempts);
-      await unpack(found, wheel, files, { env, progress, signal });
-      if (found.startsWith(folder)) rmSync(found, { force: true });
+      try {
+        await unpack(found, wheel, folder, signal);
+      } finally {
+        // a wheel that somebody put elsewhere is theirs
+        if (dirname(found) === folder) rmSync(found, { force: true });
+      }
     },
     signal,
   );
   return folder;
 }
 
-async function unpack(
-  path: string,
-  wheel: LibraryWheel,
-  files: readonly string[],
-  { signal }: FetchContext,
-): Promise<void> {
+async function unpack(path: string, wheel: LibraryWheel, folder: string, signal?: AbortSignal): Promise<void> {
   if ((await sha256File(path)) !== wheel.sha256) {
     throw new CupelError(`${basename(path)} is another file than the one that was tested`, {
       place: { file: path },
       remedy: `bring the wheel with SHA-256 ${wheel.sha256}`,
     });
   }
+  const files = filesOf(wheel, folder);
   for (const [i, member] of wheel.members.entries()) {
     const temporary = temporaryName(files[i]);
     try {
-      mkdirSync(join(files[i], '..'), { recursive: true });
       await pipeline(readWheelMember(path, member), createWriteStream(temporary), { signal });
       syncPath(temporary);
       renameSync(temporary, files[i]);

@@ -6,9 +6,12 @@ import type { Command } from 'commander';
 import { thisMachine } from '../artifacts/store.ts';
 import { formatBytes } from '../base/duration.ts';
 import { findEntry } from '../catalog/entries.ts';
+import { isLibraryFetched, OPENVINO } from '../catalog/library.ts';
 import { probeSources } from '../catalog/probe.ts';
 import { isFetched } from '../catalog/resolve.ts';
+import { DISTILL_DEFAULTS } from '../distill/distill.ts';
 import { measureMatrixSpeed } from '../runtime/matrix-speed.ts';
+import { engineFor } from './engine.ts';
 import { freeDiskBytes, type Gpu, gpus, instructionSets, memory } from './machine.ts';
 import { print } from './session.ts';
 import { DEFAULT_STUDENT } from './student.ts';
@@ -57,6 +60,7 @@ async function survey() {
     gpus: await gpus(),
     gpuPackages: gpuPackages(),
     matrixSpeed: await measureMatrixSpeed(),
+    engine: { ...engineFor(DISTILL_DEFAULTS, await instructionSets()), inCache: isLibraryFetched(OPENVINO) },
     student: { name: DEFAULT_STUDENT, inCache: isFetched(findEntry(DEFAULT_STUDENT)!) },
     sources: await sources,
   };
@@ -86,7 +90,13 @@ function machineFindings(facts: Facts): Finding[] {
     ),
     check('float32 products', `${matrixSpeed.float32.toFixed(0)} GFLOP/s`),
     check('int8 products', `${matrixSpeed.int8.toFixed(0)} GOP/s`),
+    check('training engine', engineText(facts.engine)),
   ];
+}
+
+function engineText({ engine, reason, inCache }: Facts['engine']): string {
+  if (engine === 'onnxruntime') return `ONNX Runtime; not OpenVINO: ${reason}`;
+  return `OpenVINO, which ${inCache ? 'is in the cache' : 'the first training fetches (59 MB)'}`;
 }
 
 /** Sources matter only while the student is not in the cache, and then one is enough. */

@@ -64,3 +64,10 @@ test.skipIf(!hasWheel(OPENVINO))(
     vi.unstubAllEnvs();
   },
 );
+
+test('OpenVINO by name is refused what it cannot train, before anything is fetched', async () => {
+  for (const more of [{ precision: 'float32' }, { full: true }, { ffnDensity: 0.5 }] as const)
+    await expect(chooseEngine('openvino', { ...DISTILL_DEFAULTS, ...more }, session())).rejects.toThrow(
+      /adapters on int8 weights only/,
+    );
+});

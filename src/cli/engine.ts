@@ -1,4 +1,5 @@
 // Which runtime trains on the processor: OpenVINO, fetched once, where it is the faster one, else ONNX Runtime.
+import { CupelError } from '../base/errors.ts';
 import { hasWheel, OPENVINO, resolveLibrary } from '../catalog/library.ts';
 import type { DistillOptions, Engine, EngineChoice } from '../distill/options.ts';
 import { instructionSets } from './machine.ts';
@@ -23,17 +24,28 @@ function whyNot(
   sets: readonly string[],
 ): string | undefined {
   if (device !== 'cpu') return `it computes on the processor, not on ${device}`;
-  if (precision !== 'int8') return `it is not faster with --precision ${precision}`;
-  if (full) return 'it is not faster where every weight is trained';
+  if (precision !== 'int8' || full) return 'it trains adapters on int8 weights only';
   if (ffnDensity < 1 || layersPerStep) return 'what is trained changes, and it compiles for each choice';
   if (!hasWheel(OPENVINO)) return `there is none for ${process.platform} on ${process.arch}`;
   return FAST.some((name) => sets.includes(name)) ? undefined : 'this processor has no bfloat16 instructions';
 }
 
+/** Weights that are held in float32 share one arranged copy with their transpose in its float32 kernel where they are square: wrong gradients. */
+function refuseWhatItCannot({ precision, full, ffnDensity = 1 }: DistillOptions): void {
+  const field =
+    precision !== 'int8' ? `--precision ${precision}` : full ? '--full' : ffnDensity < 1 ? '--ffn-density' : undefined;
+  if (!field) return;
+  throw new CupelError('OpenVINO trains adapters on int8 weights only', {
+    place: { field: '--engine' },
+    remedy: `leave out ${field}, or use --engine onnxruntime`,
+    exitCode: 2,
+  });
+}
+
 /**
  * The engine for a training: what was asked for, or what is faster here; ONNX Runtime, with the reason, where OpenVINO cannot be had.
  * @param sets instruction sets of this processor unless given
- * @throws CupelError when OpenVINO was asked for by name and cannot be fetched
+ * @throws CupelError when OpenVINO was asked for by name and cannot be fetched, or for what it cannot train
  */
 export async function chooseEngine(
   choice: EngineChoice,
@@ -42,7 +54,10 @@ export async function chooseEngine(
   sets?: readonly string[],
 ): Promise<ChosenEngine> {
   if (choice === 'onnxruntime') return {};
-  if (choice === 'openvino') return { openvino: await resolveLibrary(OPENVINO, { progress, signal }) };
+  if (choice === 'openvino') {
+    refuseWhatItCannot(options);
+    return { openvino: await resolveLibrary(OPENVINO, { progress, signal }) };
+  }
   if (engineFor(options, sets ?? (await instructionSets())).engine === 'onnxruntime') return {};
   try {
     return { openvino: await resolveLibrary(OPENVINO, { progress, signal }) };

@@ -2,6 +2,7 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, writeFil
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, test } from 'vitest';
+import { openvinoFolder } from '../../test/openvino.ts';
 import { writeTinyStudent } from '../../test/tiny-student.ts';
 import type { ProgressEvent } from '../base/progress.ts';
 import { compress } from '../compress/compress.ts';
@@ -9,6 +10,7 @@ import { openCheckpoint } from '../formats/checkpoint.ts';
 import { readPeft } from '../formats/peft.ts';
 import { DISTILL_DEFAULTS, type DistillOptions, distill } from './distill.ts';
 
+const ENGINES = openvinoFolder ? (['onnxruntime', 'openvino'] as const) : (['onnxruntime'] as const);
 const COLOURS = ['red', 'blue', 'green'];
 let root: string;
 let student: string;
@@ -48,6 +50,7 @@ function run(
   const promise = distill({
     dataset: more.data ?? dataset,
     student,
+    openvino: openvinoFolder,
     options: { ...DISTILL_DEFAULTS, ...small, ...options },
     folder,
     signal: more.controller?.signal,
@@ -85,18 +88,32 @@ describe('distill', () => {
     expect(Math.abs(coarse.validationLoss / exact.validationLoss - 1)).toBeLessThan(0.05);
   });
 
-  test('an interrupted run goes on to the very bytes of one that was not', async () => {
-    const steps = 80;
-    const whole = run('whole', { steps });
-    await whole.promise;
+  test.each(ENGINES)('with %s an interrupted run goes on to the very bytes of one that was not', async (engine) => {
+    const fixed = { steps: 80, engine };
+    const whole = run(`whole ${engine}`, fixed);
+    expect((await whole.promise).engine).toContain(engine);
     const controller = new AbortController();
-    const first = run('broken', { steps }, { controller });
+    const first = run(`broken ${engine}`, fixed, { controller });
     await expect(first.promise).rejects.toThrow('enough');
     expect(existsSync(join(first.folder, 'adapter_model.safetensors'))).toBe(false);
     expect(readdirSync(join(first.folder, '.checkpoints')).length).toBeGreaterThan(0);
-    await run('broken', { steps }).promise;
+    await run(`broken ${engine}`, fixed).promise;
     const adapter = (folder: string) => readFileSync(join(folder, 'adapter_model.safetensors'));
     expect(adapter(first.folder).equals(adapter(whole.folder))).toBe(true);
+  });
+
+  test.skipIf(!openvinoFolder)('OpenVINO follows ONNX Runtime', async () => {
+    const usual = await run('usual engine', { steps: 30 }).promise;
+    const compiled = await run('compiled', { steps: 30, engine: 'openvino' }).promise;
+    expect(usual.engine).toBe('onnxruntime');
+    expect(Math.abs(compiled.validationLoss / usual.validationLoss - 1)).toBeLessThan(0.05);
+  });
+
+  test('an engine without its libraries is refused', async () => {
+    const folder = join(root, 'no libraries');
+    mkdirSync(folder);
+    const options = { ...DISTILL_DEFAULTS, steps: 2, engine: 'openvino' } as const;
+    await expect(distill({ dataset, student, options, folder })).rejects.toThrow(/nobody said where its libraries are/);
   });
 
   test.each([

@@ -229,7 +229,7 @@ function openvinoFor({ options, openvino: folder }: TrainingJob, device: Device)
   if (!folder)
     throw new CupelError('OpenVINO trains, and nobody said where its libraries are', { place: { field: 'openvino' } });
   if (device !== 'cpu') return undefined;
-  return { folder, precision: options.precision === 'float32' ? 'f32' : 'bf16' };
+  return { folder };
 }
 
 /** Parts of a batch that are computed at once, a thread each, where parts can be: adapters on the processor. */

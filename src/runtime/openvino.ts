@@ -65,19 +65,23 @@ export function openOpenvino(path: string, graph: Graph, runtime: OpenvinoRuntim
   const requests = Array.from({ length: runtime.lanes }, request);
   const free = [...requests];
   const times = new Map<string, number[]>();
+  let profiling = runtime.profile !== undefined;
   return {
     run: async (feeds, into) => {
       const one = free.pop() ?? request();
       if (!requests.includes(one)) requests.push(one);
       try {
         const results = await run(api, one, graph, feeds, into);
-        if (runtime.profile) addTimes(api, one, times);
+        if (profiling) addTimes(api, one, times);
         return results;
       } finally {
         free.push(one);
       }
     },
-    endProfiling: () => writeFileSync(`${runtime.profile}.json`, JSON.stringify(eventsOf(times))),
+    endProfiling: () => {
+      profiling = false;
+      writeFileSync(`${runtime.profile}.json`, JSON.stringify(eventsOf(times)));
+    },
     close: async () => {
       for (const one of requests) api.release.ov_infer_request_free(one);
       api.release.ov_compiled_model_free(compiled);

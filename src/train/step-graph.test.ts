@@ -1,7 +1,8 @@
 import { expect, test } from 'vitest';
+import { openvinoFolder } from '../../test/openvino.ts';
 import { Random } from '../base/random.ts';
 import { floats } from '../graph/tensor.ts';
-import { openOnnx } from '../runtime/onnx.ts';
+import { type OnnxOptions, openOnnx } from '../runtime/onnx.ts';
 import { interpret } from '../runtime/reference.ts';
 import { accumulated } from './accumulate.ts';
 import type { Trainee } from './loop.ts';
@@ -44,12 +45,13 @@ async function step(
   options: Pick<GraphOptions, 'precision' | 'recompute'>,
   samples: readonly Sample[],
   groups: PrefixGroup[],
+  runtime: OnnxOptions = {},
 ) {
   const layout = roomy(samples, groups);
   const [placement, ...more] = placeOnce(samples, groups, layout);
   expect(more).toEqual([]);
   const batch = packBatch(samples, groups, layout, placement, 'token');
-  const session = await openOnnx(stepGraph({ base, shape: layout, lora, ...options }));
+  const session = await openOnnx(stepGraph({ base, shape: layout, lora, ...options }), runtime);
   const theta = { dtype: 'float32', shape: [lora.size], data: someTheta(lora) } as const;
   const { loss, gradient } = await session.run({ ...feeds(batch), theta });
   await session.close();
@@ -174,6 +176,22 @@ test('int8 base weights point the gradient the same way', async () => {
   expect(coarse.loss).not.toBe(exact.loss);
   expect(Math.abs(coarse.loss / exact.loss - 1)).toBeLessThan(0.03);
   expect(cosine(coarse.gradient, exact.gradient)).toBeGreaterThan(0.97);
+});
+
+test.skipIf(!openvinoFolder)('OpenVINO: the same gradient, also where layers are computed again', async () => {
+  const samples = conversations();
+  const groups = groupByPrefix(samples, 128);
+  const int8 = { precision: { kind: 'int8', levels: 63 } } as const;
+  const exact = await step(float32, samples, groups);
+  const usual = await step(int8, samples, groups);
+  for (const precision of ['f32', 'bf16'] as const) {
+    const runtime = { openvino: { folder: openvinoFolder!, precision } };
+    const kept = await step(int8, samples, groups, runtime);
+    expect(cosine(kept.gradient, usual.gradient)).toBeGreaterThan(0.998);
+    expect(cosine(kept.gradient, exact.gradient)).toBeGreaterThan(0.97);
+    const again = await step({ ...int8, recompute: base.config.layers }, samples, groups, runtime);
+    expect(cosine(again.gradient, kept.gradient)).toBeGreaterThan(0.9999);
+  }
 });
 
 test('what is computed again in the backward pass gives the same loss and gradient, on fewer kept values', async () => {
