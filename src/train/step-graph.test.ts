@@ -190,7 +190,7 @@ test.skipIf(!openvinoFolder)('OpenVINO: the same gradient, also where layers are
     expect(cosine(kept.gradient, usual.gradient)).toBeGreaterThan(0.998);
     expect(cosine(kept.gradient, exact.gradient)).toBeGreaterThan(0.97);
     const again = await step({ ...int8, recompute: base.config.layers }, samples, groups, runtime);
-    expect(cosine(again.gradient, kept.gradient)).toBeGreaterThan(0.9999);
+    expect(cosine(again.gradient, kept.gradient)).toBeGreaterThan(0.999);
   }
 });
 
