@@ -1,7 +1,9 @@
 // What a plan runs on: memory, bandwidth and arithmetic of a device, published or measured here.
 import { CupelError } from '../../base/errors.ts';
+import { DISTILL_DEFAULTS } from '../../distill/distill.ts';
 import { measureMatrixSpeed } from '../../runtime/matrix-speed.ts';
-import { memory } from '../machine.ts';
+import { engineFor } from '../engine.ts';
+import { instructionSets, memory } from '../machine.ts';
 import { measureBandwidth } from './bandwidth.ts';
 
 export interface Device {
@@ -20,6 +22,8 @@ export interface Device {
   reached: { bandwidth: number; compute: number };
   /** True for processors: Cupel trains there itself, in int8; elsewhere 16-bit weights are assumed. */
   cpu: boolean;
+  /** A processor with bfloat16 instructions, where adapters are trained by OpenVINO; default false. */
+  bfloat16?: boolean;
 }
 
 /** Large matrix products and streams on accelerators reach about these shares of the data sheet. */
@@ -90,5 +94,6 @@ async function thisDevice(): Promise<Device> {
     int8: int8 * 1e9,
     reached: { bandwidth: 1, compute: 1 },
     cpu: true,
+    bfloat16: engineFor(DISTILL_DEFAULTS, await instructionSets()).engine === 'openvino',
   };
 }
