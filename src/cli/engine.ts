@@ -1,6 +1,6 @@
 // Which runtime trains on the processor: OpenVINO, fetched once, where it is the faster one, else ONNX Runtime.
-import { CupelError } from '../base/errors.ts';
 import { hasWheel, OPENVINO, resolveLibrary } from '../catalog/library.ts';
+import { refuseForOpenvino } from '../distill/engine.ts';
 import type { DistillOptions, Engine, EngineChoice } from '../distill/options.ts';
 import { instructionSets } from './machine.ts';
 import type { Session } from './session.ts';
@@ -30,18 +30,6 @@ function whyNot(
   return FAST.some((name) => sets.includes(name)) ? undefined : 'this processor has no bfloat16 instructions';
 }
 
-/** Weights that are held in float32 share one arranged copy with their transpose in its float32 kernel where they are square: wrong gradients. */
-function refuseWhatItCannot({ precision, full, ffnDensity = 1 }: DistillOptions): void {
-  const field =
-    precision !== 'int8' ? `--precision ${precision}` : full ? '--full' : ffnDensity < 1 ? '--ffn-density' : undefined;
-  if (!field) return;
-  throw new CupelError('OpenVINO trains adapters on int8 weights only', {
-    place: { field: '--engine' },
-    remedy: `leave out ${field}, or use --engine onnxruntime`,
-    exitCode: 2,
-  });
-}
-
 /**
  * The engine for a training: what was asked for, or what is faster here; ONNX Runtime, with the reason, where OpenVINO cannot be had.
  * @param sets instruction sets of this processor unless given
@@ -55,7 +43,7 @@ export async function chooseEngine(
 ): Promise<ChosenEngine> {
   if (choice === 'onnxruntime') return {};
   if (choice === 'openvino') {
-    refuseWhatItCannot(options);
+    refuseForOpenvino(options);
     return { openvino: await resolveLibrary(OPENVINO, { progress, signal }) };
   }
   if (engineFor(options, sets ?? (await instructionSets())).engine === 'onnxruntime') return {};

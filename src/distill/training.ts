@@ -30,6 +30,7 @@ import { type MaskedTheta, openRiglTrainer } from '../train/rigl-trainer.ts';
 import { answerTokens, type Sample } from '../train/sample.ts';
 import type { BaseModel } from '../train/step-graph.ts';
 import { int8Precision, openTrainer, type Packing, planChecking, planPacking, type Trainer } from '../train/trainer.ts';
+import { refuseForOpenvino } from './engine.ts';
 import type { DistillFacts } from './facts.ts';
 import type { DistillOptions } from './options.ts';
 import { describeNeed, fitMemory, memoryLimit, type Need } from './plan.ts';
@@ -226,6 +227,7 @@ async function deviceFor(options: DistillOptions, say: (message: string) => void
 /** OpenVINO where it is the engine and the processor computes. */
 function openvinoFor({ options, openvino: folder }: TrainingJob, device: Device): OpenvinoOptions | undefined {
   if (options.engine !== 'openvino') return undefined;
+  refuseForOpenvino(options);
   if (!folder)
     throw new CupelError('OpenVINO trains, and nobody said where its libraries are', { place: { field: 'openvino' } });
   if (device !== 'cpu') return undefined;

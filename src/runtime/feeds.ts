@@ -1,7 +1,8 @@
 // Checks what is fed to a graph, and finds the sizes that its symbols stand for at this run.
 import { CupelError } from '../base/errors.ts';
 import { showShape } from '../graph/dims.ts';
-import type { Shape, Value } from '../graph/node.ts';
+import type { Graph, Shape, Value } from '../graph/node.ts';
+import { type Tensor, zeros } from '../graph/tensor.ts';
 import type { Tensors } from './session.ts';
 
 /** @returns the size of each symbol; @throws CupelError naming the input that is missing or does not fit */
@@ -38,4 +39,13 @@ export function sizesOf(shape: Shape, symbols: ReadonlyMap<string, number>): rea
       return product * size;
     }, 1);
   });
+}
+
+/** A tensor for each output of the graph: the one it shall be written into, or a fresh one. @throws CupelError as `bindSymbols` */
+export function resultsFor(graph: Graph, feeds: Tensors, into: Tensors = {}): (readonly [name: string, Tensor])[] {
+  const symbols = bindSymbols(graph.inputs, feeds);
+  return [...graph.outputs].map(([name, { dtype, shape }]) => [
+    name,
+    into[name] ?? zeros(dtype, sizesOf(shape, symbols)),
+  ]);
 }

@@ -4,7 +4,7 @@ import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import koffi from 'koffi';
 import { CupelError } from '../base/errors.ts';
-import { widenStack } from './stack.ts';
+import { callAsync, widenStack } from './native-call.ts';
 
 /** An address; 0n is null. */
 export type Pointer = bigint;
@@ -89,17 +89,7 @@ function bind(file: string): OrtApi {
     functions.map(([name, call]) => [name, (...args: Argument[]) => check(call(...args))]),
   ) as Record<keyof typeof FUNCTIONS, Call>;
   const run = new Map(functions).get('run')!;
-  const runAsync = (...args: Argument[]) =>
-    new Promise<void>((resolve, reject) => {
-      run.async(...args, (error: Error | null, status: Pointer | null) => {
-        try {
-          if (error) throw error;
-          resolve(check(status));
-        } catch (wrong) {
-          reject(wrong);
-        }
-      });
-    });
+  const runAsync = (...args: Argument[]) => callAsync(run, args, check);
   const [WARNING, ARENA, DEFAULT] = [3, 1, 0];
   return {
     ...calls,

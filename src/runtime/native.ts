@@ -1,8 +1,8 @@
 // A session that may be run several times at once, each run on one thread, with one copy of the weights.
-import koffi from 'koffi';
-import type { DType, Graph, Value } from '../graph/node.ts';
-import { type Tensor, zeros } from '../graph/tensor.ts';
-import { bindSymbols, sizesOf } from './feeds.ts';
+import type { DType, Graph } from '../graph/node.ts';
+import type { Tensor } from '../graph/tensor.ts';
+import { resultsFor } from './feeds.ts';
+import { type CStrings, cStrings } from './native-call.ts';
 import { made, type OrtApi, type Pointer } from './native-library.ts';
 import type { OnnxOptions } from './onnx.ts';
 import type { ProfiledSession, Tensors } from './session.ts';
@@ -33,8 +33,8 @@ export function openNative(
   if (options.profile) ort.enableProfiling(settings, fileName(options.profile));
   const session = made((out) => ort.createSession(ort.env, fileName(path), settings, out));
   ort.release.options(settings);
-  const inputs = names(graph.inputs.map(({ name }) => name));
-  const outputs = names([...graph.outputs.keys()]);
+  const inputs = cStrings(graph.inputs.map(({ name }) => name));
+  const outputs = cStrings([...graph.outputs.keys()]);
   return {
     run: (feeds, into) => run(ort, session, graph, { inputs, outputs }, feeds, into),
     endProfiling: () => {
@@ -48,24 +48,15 @@ export function openNative(
   };
 }
 
-/** C strings and the addresses of them. */
-interface Names {
-  readonly addresses: BigUint64Array;
-  /** Keeps the strings from being collected. */
-  readonly strings: readonly Buffer[];
-}
-
 async function run(
   ort: OrtApi,
   session: Pointer,
   graph: Graph,
-  { inputs, outputs }: { inputs: Names; outputs: Names },
+  { inputs, outputs }: { inputs: CStrings; outputs: CStrings },
   feeds: Tensors,
-  into: Tensors = {},
+  into?: Tensors,
 ): Promise<Tensors> {
-  const symbols = bindSymbols(graph.inputs, feeds);
-  const fresh = (value: Value) => zeros(value.dtype, sizesOf(value.shape, symbols));
-  const results = [...graph.outputs].map(([name, value]) => [name, into[name] ?? fresh(value)] as const);
+  const results = resultsFor(graph, feeds, into);
   const tensors = [...graph.inputs.map(({ name }) => feeds[name]), ...results.map(([, tensor]) => tensor)];
   const views = tensors.map((tensor) => ({ tensor, view: tensorOf(ort, tensor) }));
   const pointers = BigUint64Array.from(views, ({ view }) => view);
@@ -85,11 +76,6 @@ function tensorOf(ort: OrtApi, { dtype, shape, data }: Tensor): Pointer {
   return made((out) =>
     ort.createTensor(ort.cpuMemory, data, data.byteLength, sizes, sizes.length, ELEMENT[dtype], out),
   );
-}
-
-function names(list: readonly string[]): Names {
-  const strings = list.map((name) => Buffer.from(`${name}\0`));
-  return { strings, addresses: BigUint64Array.from(strings, (string) => koffi.address(string)) };
 }
 
 /** A path as the C interface takes it: wide characters on Windows. */

@@ -3,8 +3,8 @@ import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import koffi from 'koffi';
 import { CupelError } from '../base/errors.ts';
+import { callAsync, widenStack } from './native-call.ts';
 import { made, type Pointer } from './native-library.ts';
-import { widenStack } from './stack.ts';
 
 /** The arguments of each function; all give an `ov_status_e`, 0 where it went well. Sizes are `size_t`. */
 const FUNCTIONS = {
@@ -85,17 +85,7 @@ function bind(file: string): OpenvinoApi {
   return {
     ...calls,
     release,
-    inferAsync: (request) =>
-      new Promise<void>((resolve, reject) => {
-        infer.async(request, (error: Error | null, status: number) => {
-          try {
-            if (error) throw error;
-            resolve(check(status));
-          } catch (wrong) {
-            reject(wrong);
-          }
-        });
-      }),
+    inferAsync: (request) => callAsync(infer, [request], check),
     tensorOver: (type, shape, data) => {
       const dims = BigInt64Array.from(shape, BigInt);
       return made((out) => check(overHost(type, { rank: dims.length, dims }, data, out)));

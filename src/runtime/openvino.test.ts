@@ -3,6 +3,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { expectClose } from '../../test/expect-close.ts';
 import { openvinoFolder } from '../../test/openvino.ts';
 import { Random } from '../base/random.ts';
 import { Builder } from '../graph/builder.ts';
@@ -141,12 +142,3 @@ describe.skipIf(!openvinoFolder)('OpenVINO', () => {
     rmSync(join(file, '..'), { recursive: true });
   });
 });
-
-function expectClose(actual: Tensor, expected: Tensor, tolerance: number): void {
-  expect(actual.shape).toEqual(expected.shape);
-  const [a, e] = [actual, expected].map((tensor) => Array.from(tensor.data as ArrayLike<number | bigint>, Number));
-  const scale = e.reduce((largest, v) => Math.max(largest, Math.abs(v)), 1);
-  a.forEach((value, i) => {
-    expect(Math.abs(value - e[i])).toBeLessThanOrEqual(tolerance * scale);
-  });
-}

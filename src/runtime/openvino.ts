@@ -3,10 +3,11 @@
 import { writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import koffi from 'koffi';
-import type { DType, Graph, Value } from '../graph/node.ts';
-import { type Tensor, zeros } from '../graph/tensor.ts';
-import { bindSymbols, sizesOf } from './feeds.ts';
+import type { DType, Graph } from '../graph/node.ts';
+import type { Tensor } from '../graph/tensor.ts';
+import { resultsFor } from './feeds.ts';
 import { letGoOfPages } from './mapped.ts';
+import { cStrings } from './native-call.ts';
 import { made, type Pointer } from './native-library.ts';
 import { loadOpenvino, type OpenvinoApi } from './openvino-library.ts';
 import type { ProfiledSession, Tensors } from './session.ts';
@@ -47,16 +48,19 @@ export function openvinoVersion({ folder }: Pick<OpenvinoOptions, 'folder'>): st
 export function openOpenvino(path: string, graph: Graph, runtime: OpenvinoRuntime): ProfiledSession {
   const api = loadOpenvino(runtime.folder);
   const model = made((out) => api.ov_core_read_model(api.core, path, null, out));
-  const settings = properties({
+  const settings = {
     INFERENCE_PRECISION_HINT: runtime.precision ?? 'bf16',
     INFERENCE_NUM_THREADS: String(runtime.threads),
     NUM_STREAMS: String(runtime.lanes),
     // compiled chains of single elements cost 0.1 MB each, a quarter of the memory of a step, and win no time
     SNIPPETS_MODE: 'DISABLE',
     PERF_COUNT: runtime.profile ? 'YES' : 'NO',
-  });
+  };
+  // `ov_property_t[]`: pairs of addresses
+  const properties = cStrings(Object.entries(settings).flat());
+  const count = Object.keys(settings).length;
   const compiled = made((out) =>
-    api.ov_core_compile_model_props(api.core, model, 'CPU', settings.count, settings.array, out),
+    api.ov_core_compile_model_props(api.core, model, 'CPU', count, properties.addresses, out),
   );
   api.release.ov_model_free(model);
   // the plugin has copies of its own, arranged for its products
@@ -89,16 +93,8 @@ export function openOpenvino(path: string, graph: Graph, runtime: OpenvinoRuntim
   };
 }
 
-async function run(
-  api: OpenvinoApi,
-  request: Pointer,
-  graph: Graph,
-  feeds: Tensors,
-  into: Tensors = {},
-): Promise<Tensors> {
-  const symbols = bindSymbols(graph.inputs, feeds);
-  const fresh = (value: Value) => zeros(value.dtype, sizesOf(value.shape, symbols));
-  const results = [...graph.outputs].map(([name, value]) => [name, into[name] ?? fresh(value)] as const);
+async function run(api: OpenvinoApi, request: Pointer, graph: Graph, feeds: Tensors, into?: Tensors): Promise<Tensors> {
+  const results = resultsFor(graph, feeds, into);
   const given = [...graph.inputs.map(({ name }) => [name, feeds[name]] as const), ...results];
   const views: { tensor: Tensor; view: Pointer }[] = [];
   try {
@@ -113,15 +109,6 @@ async function run(
     for (const held of views.splice(0)) if (held.tensor) api.release.ov_tensor_free(held.view);
   }
   return Object.fromEntries(results);
-}
-
-/** `ov_property_t[]`: pairs of addresses of C strings. */
-function properties(values: Readonly<Record<string, string>>) {
-  const strings = Object.entries(values)
-    .flat()
-    .map((text) => Buffer.from(`${text}\0`));
-  const array = BigUint64Array.from(strings, (string) => koffi.address(string));
-  return { array, count: array.length / 2, strings };
 }
 
 const PROFILING = koffi.struct({

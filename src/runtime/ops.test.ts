@@ -1,5 +1,6 @@
 // Every op: its gradient against finite differences, its ONNX form against the reference implementation.
 import { describe, expect, it } from 'vitest';
+import { expectClose } from '../../test/expect-close.ts';
 import { Random } from '../base/random.ts';
 import { Builder } from '../graph/builder.ts';
 import { gradients } from '../graph/gradient.ts';
@@ -7,7 +8,7 @@ import type { Graph, Value } from '../graph/node.ts';
 import type { OpName } from '../graph/op.ts';
 import { CASES, type OpCase } from '../graph/ops/cases.ts';
 import { OPS } from '../graph/ops/table.ts';
-import { float32, floats, type Tensor } from '../graph/tensor.ts';
+import { float32, floats } from '../graph/tensor.ts';
 import { openOnnx } from './onnx.ts';
 import { interpret, openReference } from './reference.ts';
 
@@ -160,13 +161,4 @@ it('the gradient of an int8 product is the int8 product with the transposed weig
 function cosine(a: Float32Array, b: Float32Array): number {
   const dot = (x: Float32Array, y: Float32Array) => x.reduce((sum, v, i) => sum + v * y[i], 0);
   return dot(a, b) / Math.sqrt(dot(a, a) * dot(b, b));
-}
-
-function expectClose(actual: Tensor, expected: Tensor, tolerance: number): void {
-  expect(actual.shape).toEqual(expected.shape);
-  const [a, e] = [actual, expected].map((tensor) => Array.from(tensor.data as ArrayLike<number | bigint>, Number));
-  const scale = e.reduce((largest, v) => Math.max(largest, Math.abs(v)), 1);
-  a.forEach((value, i) => {
-    expect(Math.abs(value - e[i])).toBeLessThanOrEqual(tolerance * scale);
-  });
 }
