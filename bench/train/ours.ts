@@ -1,5 +1,5 @@
 // Our side of bench/train.ts, in a process of its own: LoRA or full steps on SmolLM2-135M. Prints one line of JSON.
-//   tsx bench/train/ours.ts openvino-int8|int8|int4|float32|int8-recomputeN (openvino-, int4-recomputeN)|full-int8|full-float32 BATCH LENGTH STEPS THREADS
+//   tsx bench/train/ours.ts [openvino-][full-]int8|int4|float32[-recomputeN] BATCH LENGTH STEPS THREADS
 import { Random } from '../../src/base/random.ts';
 import { OPENVINO, resolveLibrary } from '../../src/catalog/library.ts';
 import { resolveModel } from '../../src/catalog/resolve.ts';
@@ -27,12 +27,12 @@ const samples: Sample[] = Array.from({ length: batch * (steps + 2) }, (_, row) =
   ids: Int32Array.from({ length }, (_, at) => (at === 0 ? 100 + row : random.below(config.vocabularySize))),
   answers: [{ start: (length * 3) / 4, end: length }],
 }));
-const full = kind.startsWith('full-');
 const compiled = kind.startsWith('openvino-');
+const full = /^(openvino-)?full-/.test(kind);
 const openvino = compiled ? { folder: await resolveLibrary(OPENVINO) } : undefined;
 const lanes = full || compiled ? 1 : threads;
 const packing = planPacking(samples, batch * length, lanes);
-const width = kind.replace(/^(full|openvino)-/, '');
+const width = kind.replace(/^(openvino-)?(full-)?/, '');
 const common = {
   base: { family, config, weights: student.weights },
   recompute: Number(kind.match(/recompute(\d+)$/)?.[1] ?? 0),

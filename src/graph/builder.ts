@@ -136,6 +136,8 @@ export class Builder {
   /** x [...,K] @ q [K,N]. `of`, where x is a rotation of it, gets the gradient in its place: `transposed` is then of the weight as it was. */
   int8MatMul = (x: Value, weight: Int8Weight, transposed: Int8Weight | Value | null, of?: Value) =>
     this.#one('int8MatMul', [x, weight.q, weight.scale, ...(of ? [of] : [])], { transposed });
+  /** dy^T x [N,K] of x [T,K] and dy [T,N] in int8, each column of both with a scale of its own. */
+  int8Outer = (x: Value, dy: Value, levels: number) => this.#one('int8Outer', [x, dy], { levels });
   /** x [M,K] in int8: q [M,K] up to `levels`, and a scale for each row or column. */
   quantise = (x: Value, per: 'row' | 'column', levels: number) => this.emit('quantise', [x], { per, levels });
   /**

@@ -73,6 +73,10 @@ export interface OpAttributes {
    */
   int8Linear: { readonly levels: number | null };
   /**
+   * (x [T,K], dy [T,N]): dy^T x [N,K] in int8 of `levels`, each column of both by a scale of its own; see ops/int8-outer.ts
+   */
+  int8Outer: { readonly levels: number };
+  /**
    * (x, q [N,K] int4, scale [N,K/block]): x @ W^T, or x @ W where `transposed`, of W = q * scale in float32; `gradientScale` is a
    * constant of its own with the numbers of scale; see ops/int4.ts
    */
@@ -143,6 +147,8 @@ export interface OnnxWriter {
   float32(values: readonly number[], dims?: readonly number[]): string;
   /** One number. */
   int8(value: number): string;
+  /** Whether a value is known before the graph runs. */
+  isConstant(value: Value): boolean;
 }
 
 /**

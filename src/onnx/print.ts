@@ -1,5 +1,5 @@
 // Prints a graph as an ONNX model: each op writes its own form, large constants go to a store outside the model.
-import type { Constant, Graph, TensorData } from '../graph/node.ts';
+import type { Constant, Graph, TensorData, Value } from '../graph/node.ts';
 import type { OnnxAttribute, OnnxReader, OnnxWriter, OpName, OpRecord } from '../graph/op.ts';
 import { OPS } from '../graph/ops/table.ts';
 import { bytesOf, sizeOf } from '../graph/tensor.ts';
@@ -15,7 +15,7 @@ const INLINE_BYTES = 1024;
 
 /** @param store where constants over 1 KiB go; without it they stand in the model, which must stay under 2 GiB */
 export function printOnnx(graph: Graph, store?: ConstantStore, reader: OnnxReader = 'onnxruntime'): Uint8Array {
-  const printer = new Printer(reader);
+  const printer = new Printer(reader, new Set(graph.constants.map(({ value }) => value.name)));
   for (const node of graph.nodes) (OPS[node.op] as OpRecord<OpName>).onnx(node, printer);
   for (const [name, value] of graph.outputs) if (name !== value.name) printer.node('Identity', [value.name], [name]);
   return modelProto({
@@ -36,10 +36,16 @@ class Printer implements OnnxWriter {
   readonly nodes: Uint8Array[] = [];
   readonly small = new Map<string, Uint8Array>();
   readonly reader: OnnxReader;
+  readonly #constants: ReadonlySet<string>;
   #count = 0;
 
-  constructor(reader: OnnxReader) {
+  constructor(reader: OnnxReader, constants: ReadonlySet<string>) {
     this.reader = reader;
+    this.#constants = constants;
+  }
+
+  isConstant({ name }: Value): boolean {
+    return this.#constants.has(name);
   }
 
   node(

@@ -16,7 +16,7 @@ import { openReference } from './reference.ts';
 
 const folder = openvinoFolder!;
 const vnni = /avx512_vnni|avx_vnni/.test(existsSync('/proc/cpuinfo') ? readFileSync('/proc/cpuinfo', 'utf8') : '');
-const MOVING_WEIGHTS = ['int8MatMul', 'int8Linear'];
+const MOVING_WEIGHTS: string[] = [];
 const cases = Object.entries(CASES)
   .filter(([op]) => !MOVING_WEIGHTS.includes(op))
   .flatMap(([op, list]) => (list as readonly OpCase[]).map((opCase, i) => [`${op} ${i}`, opCase] as const));

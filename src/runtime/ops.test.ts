@@ -86,6 +86,7 @@ const WITHOUT_GRADIENT = [
     'dispatch',
     'equal',
     'geluTanhGradient',
+    'int8Outer',
     'iota',
     'lessOrEqual',
     'linearCrossEntropyGradient',

@@ -296,6 +296,13 @@ export const CASES: { readonly [K in OpName]: readonly OpCase[] } = {
     { inputs: { x: levels(3, 8) }, build: (g, { x }) => g.quantise(x, 'row', 127) },
     { inputs: { x: normal(4, 3) }, build: (g, { x }) => g.quantise(x, 'column', 63) },
   ],
+  int8Outer: [
+    {
+      inputs: { x: levels(5, 8), dy: normal(5, 6) },
+      build: (g, { x, dy }) => one(g.int8Outer(x, dy, 63)),
+      tolerance: 3e-2,
+    },
+  ],
   int8Linear: [63, null].map((gradient: number | null) => ({
     inputs: { x: levels(2, 3, 8), w: normal(6, 8) },
     build: (g: Builder, { x, w }: Readonly<Record<string, Value>>) =>

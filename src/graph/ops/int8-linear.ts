@@ -3,7 +3,8 @@ import type { Builder } from '../builder.ts';
 import { require } from '../dims.ts';
 import type { Node, Value } from '../node.ts';
 import type { OpRecord } from '../op.ts';
-import { int8MatMul } from './int8.ts';
+import { movingProduct } from './fixed-levels.ts';
+import { int8MatMul, scaledByRow } from './int8.ts';
 import { flatten } from './matmul.ts';
 
 /**
@@ -34,6 +35,8 @@ export const int8Linear: OpRecord<'int8Linear'> = {
     null,
   ],
   onnx: ({ inputs: [x, , , q, scale], outputs }, w) => {
+    if (w.reader === 'openvino')
+      return scaledByRow(w, x, outputs[0], (scaled, bare) => movingProduct(w, scaled, { q, scale }, bare, true));
     const upright = { ...q, name: w.temporary(), shape: q.shape.toReversed() };
     w.node('Transpose', [q.name], [upright.name], { perm: { ints: [1, 0] } });
     const product = { op: 'int8MatMul', inputs: [x, upright, scale], attributes: { transposed: null }, outputs };
@@ -48,9 +51,7 @@ export const int8Linear: OpRecord<'int8Linear'> = {
 
 /** dy^T x [N,K] of x [T,K] and dy [T,N]. */
 function weightGradient(g: Builder, x: Value, dy: Value, levels: number | null): Value {
-  if (levels === null) return g.matmul(dy, x, { transA: true });
-  const [q, scale] = g.quantise(x, 'column', levels);
-  return g.int8MatMul(g.transpose(dy, [1, 0]), { q, scale }, null);
+  return levels === null ? g.matmul(dy, x, { transA: true }) : g.int8Outer(x, dy, levels);
 }
 
 function ones(g: Builder, q: Value): Value {

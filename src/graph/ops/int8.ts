@@ -3,6 +3,7 @@ import { require, sameShape } from '../dims.ts';
 import type { Value } from '../node.ts';
 import type { OnnxWriter, OpRecord } from '../op.ts';
 import type { Doubles } from '../tensor.ts';
+import { fixedProduct } from './fixed-levels.ts';
 import { multiply } from './matmul.ts';
 
 /** Keeps a row of zeros from dividing by zero. */
@@ -31,26 +32,11 @@ export const int8MatMul: OpRecord<'int8MatMul'> = {
     const dx = transposed && ('q' in transposed ? g.int8MatMul(dy!, transposed, turned) : g.matmul(dy!, transposed));
     return of ? [null, null, null, dx] : [dx, null, null];
   },
-  onnx: ({ inputs: [x, q, scale], outputs: [y] }, w) => {
-    // ONNX Runtime's kernel fails on no rows at all, which an expert may get: one row of zeros goes along
-    const mayBeEmpty = x.shape.length === 2 && typeof x.shape[0] === 'string';
-    const [least, most, negative, rowScale, inverse, scaled, product, padded, all] = Array.from({ length: 9 }, () =>
-      w.temporary(),
-    );
-    const from = mayBeEmpty ? padded : x.name;
-    if (mayBeEmpty) w.node('Pad', [x.name, w.int64([0, 1]), '', w.int64([0])], [padded]);
-    // the largest size from both ends: a tensor of sizes would have to be written and read once more
-    w.node('ReduceMax', [from, w.int64([-1])], [most], { keepdims: { int: 1 } });
-    w.node('ReduceMin', [from, w.int64([-1])], [least], { keepdims: { int: 1 } });
-    w.node('Neg', [least], [negative]);
-    w.node('Max', [most, negative, w.float32([TINY], [])], [rowScale]);
-    w.node('Reciprocal', [rowScale], [inverse]);
-    w.node('Mul', [from, inverse], [scaled]);
-    if (w.reader === 'openvino') fixedProduct(w, scaled, q, scale, product);
-    else w.node('DynamicQuantizeMatMul', [scaled, q.name, scale.name], [product], {}, 'com.microsoft');
-    w.node('Mul', [product, rowScale], [mayBeEmpty ? all : y.name]);
-    if (mayBeEmpty) w.node('Slice', [all, w.int64([0]), w.int64([-1]), w.int64([0])], [y.name]);
-  },
+  onnx: ({ inputs: [x, q, scale], outputs: [y] }, w) =>
+    scaledByRow(w, x, y, (scaled, product) => {
+      if (w.reader === 'openvino') fixedProduct(w, scaled, { q, scale }, product);
+      else w.node('DynamicQuantizeMatMul', [scaled, q.name, scale.name], [product], {}, 'com.microsoft');
+    }),
   reference: ([x, q, scale]) => {
     const { rows, scales } = scaleRows(x);
     const weight = { shape: q.shape, data: q.data.map((value, i) => value * scale.data[i % scale.data.length]) };
@@ -60,14 +46,30 @@ export const int8MatMul: OpRecord<'int8MatMul'> = {
   },
 };
 
-/** Rows scaled to [-1, 1] need no range of their own: as a standard quantised product with fixed levels. */
-function fixedProduct(w: OnnxWriter, scaled: string, q: Value, scale: Value, product: string): void {
-  const [levels, rows, columns] = [w.temporary(), w.temporary(), w.temporary()];
-  const [step, zero] = [w.float32([1 / 127], []), w.int8(0)];
-  w.node('QuantizeLinear', [scaled, step, zero], [levels]);
-  w.node('DequantizeLinear', [levels, step, zero], [rows]);
-  w.node('DequantizeLinear', [q.name, scale.name], [columns], { axis: { int: 1 } });
-  w.node('MatMul', [rows, columns], [product]);
+/** y of x whose rows `multiply` gets divided by their largest entry, and whose product is multiplied by it again. */
+export function scaledByRow(
+  w: OnnxWriter,
+  x: Value,
+  y: Value,
+  multiply: (scaled: string, product: string) => void,
+): void {
+  // ONNX Runtime's kernel fails on no rows at all, which an expert may get: one row of zeros goes along
+  const mayBeEmpty = x.shape.length === 2 && typeof x.shape[0] === 'string';
+  const [least, most, negative, rowScale, inverse, scaled, product, padded, all] = Array.from({ length: 9 }, () =>
+    w.temporary(),
+  );
+  const from = mayBeEmpty ? padded : x.name;
+  if (mayBeEmpty) w.node('Pad', [x.name, w.int64([0, 1]), '', w.int64([0])], [padded]);
+  // the largest size from both ends: a tensor of sizes would have to be written and read once more
+  w.node('ReduceMax', [from, w.int64([-1])], [most], { keepdims: { int: 1 } });
+  w.node('ReduceMin', [from, w.int64([-1])], [least], { keepdims: { int: 1 } });
+  w.node('Neg', [least], [negative]);
+  w.node('Max', [most, negative, w.float32([TINY], [])], [rowScale]);
+  w.node('Reciprocal', [rowScale], [inverse]);
+  w.node('Mul', [from, inverse], [scaled]);
+  multiply(scaled, product);
+  w.node('Mul', [product, rowScale], [mayBeEmpty ? all : y.name]);
+  if (mayBeEmpty) w.node('Slice', [all, w.int64([0]), w.int64([-1]), w.int64([0])], [y.name]);
 }
 
 /** Divides each row by its largest absolute entry. */

@@ -26,8 +26,14 @@ export const quantise: OpRecord<'quantise'> = {
     w.node('Max', [high, minus], [largest]);
     w.node('Add', [largest, w.float32([TINY], [])], [some]);
     w.node('Mul', [some, w.float32([1 / levels], [])], [divisor]);
-    w.node('Div', [x.name, divisor], [ratio]);
-    w.node('QuantizeLinear', [ratio, w.float32([1], [])], [q.name], { output_dtype: { int: 3 } });
+    if (w.reader === 'openvino') {
+      // levels of a constant step, as they are read again; see int8.ts
+      w.node('Div', [x.name, some], [ratio]);
+      w.node('QuantizeLinear', [ratio, w.float32([1 / levels], []), w.int8(0)], [q.name]);
+    } else {
+      w.node('Div', [x.name, divisor], [ratio]);
+      w.node('QuantizeLinear', [ratio, w.float32([1], [])], [q.name], { output_dtype: { int: 3 } });
+    }
     w.node('Reshape', [divisor, w.int64([-1])], [scale.name]);
   },
   reference: ([x], { per, levels }) => {

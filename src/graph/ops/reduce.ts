@@ -6,6 +6,7 @@ import { axisOf, require } from '../dims.ts';
 import type { Shape, Value } from '../node.ts';
 import type { GradientRule, OpAttributes, OpRecord } from '../op.ts';
 import { type Doubles, sizeOf, stridesOf } from '../tensor.ts';
+import { tailEnd } from './tail.ts';
 
 type Reduction = 'reduceSum' | 'reduceMean' | 'reduceMax';
 type Attributes = OpAttributes[Reduction];
@@ -28,10 +29,15 @@ function reduction<K extends Reduction>(
       return [{ dtype: 'float32', shape: keptShape(inputs[0].shape, attributes) }];
     },
     gradient,
-    onnx: ({ inputs, outputs, attributes }, w) =>
-      w.node(type, [inputs[0].name, w.int64(attributes.axes)], [outputs[0].name], {
-        keepdims: { int: Number(attributes.keep) },
-      }),
+    onnx: ({ inputs: [x], outputs: [y], attributes: { axes, keep } }, w) => {
+      const keepdims = { keepdims: { int: Number(keep) } };
+      // the gradient of a vector: scales of a norm, a bias
+      if (w.reader !== 'openvino' || y.shape.length !== 1 || x.shape.length === 1)
+        return w.node(type, [x.name, w.int64(axes)], [y.name], keepdims);
+      const sum = w.temporary();
+      w.node(type, [x.name, w.int64(axes)], [sum], keepdims);
+      w.node('Identity', [tailEnd(w, sum, y.shape[0])], [y.name]);
+    },
     reference: ([x], attributes) => [reduce(x, attributes, start, f)],
   };
 }

@@ -2,6 +2,7 @@
 import { require, sameShape } from '../dims.ts';
 import type { OpRecord } from '../op.ts';
 import { sizeOf } from '../tensor.ts';
+import { tailEnd } from './tail.ts';
 
 export const gather: OpRecord<'gather'> = {
   shape: (inputs) => {
@@ -38,7 +39,9 @@ export const scatterAdd: OpRecord<'scatterAdd'> = {
     w.node('Shape', [like.name], [shape]);
     w.node('ConstantOfShape', [shape], [zeros]);
     w.node('Unsqueeze', [rows.name, w.int64([-1])], [index]);
-    w.node('ScatterND', [zeros, index, updates.name], [y.name], { reduction: { string: 'add' } });
+    w.node('ScatterND', [zeros, index, tailEnd(w, updates.name, like.shape[1])], [y.name], {
+      reduction: { string: 'add' },
+    });
   },
   reference: ([updates, rows, like]) => {
     const width = like.shape[1];

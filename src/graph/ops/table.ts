@@ -10,6 +10,7 @@ import { after, expandLike, iota, zerosLike } from './fill.ts';
 import { int4MatMul } from './int4.ts';
 import { int8MatMul } from './int8.ts';
 import { int8Linear } from './int8-linear.ts';
+import { int8Outer } from './int8-outer.ts';
 import { linearCrossEntropy, linearCrossEntropyGradient } from './linear-cross-entropy.ts';
 import { and, cast, equal, lessOrEqual, not, or, where } from './logic.ts';
 import { matmul } from './matmul.ts';
@@ -42,6 +43,7 @@ export const OPS: OpTable = {
   int4MatMul,
   int8Linear,
   int8MatMul,
+  int8Outer,
   iota,
   lessOrEqual,
   linearCrossEntropy,
