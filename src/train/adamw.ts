@@ -1,4 +1,5 @@
 // AdamW on flat arrays (Loshchilov and Hutter, 2019), with clipping by the global norm.
+import { type AdamWFactors, AdamWKernel } from './kernels.ts';
 import type { Optimiser } from './optimiser.ts';
 
 export interface AdamWOptions {
@@ -12,7 +13,26 @@ export interface AdamWOptions {
 
 export const ADAMW: AdamWOptions = { beta1: 0.9, beta2: 0.99, epsilon: 1e-8, weightDecay: 0, maxNorm: 1 };
 
+/** What update number `updates` takes beside the arrays. */
+export function factorsOf(
+  { beta1, beta2, epsilon, weightDecay, maxNorm }: AdamWOptions,
+  updates: number,
+  rate: number,
+  norm: number,
+): AdamWFactors {
+  return {
+    clip: norm > maxNorm ? maxNorm / norm : 1,
+    beta1,
+    beta2,
+    step: rate / (1 - beta1 ** updates),
+    correction: 1 / Math.sqrt(1 - beta2 ** updates),
+    epsilon,
+    keep: 1 - rate * weightDecay,
+  };
+}
+
 export class AdamW implements Optimiser {
+  readonly #kernel = new AdamWKernel();
   readonly #first: Float32Array;
   readonly #second: Float32Array;
   readonly #options: AdamWOptions;
@@ -25,22 +45,9 @@ export class AdamW implements Optimiser {
   }
 
   update(weights: Float32Array, gradient: Float32Array, rate: number, norm: number): void {
-    const { beta1, beta2, epsilon, weightDecay, maxNorm } = this.#options;
-    const first = this.#first;
-    const second = this.#second;
     this.#updates++;
-    const clip = norm > maxNorm ? maxNorm / norm : 1;
-    const step = rate / (1 - beta1 ** this.#updates);
-    const correction = 1 / Math.sqrt(1 - beta2 ** this.#updates);
-    const keep = 1 - rate * weightDecay;
-    for (let i = 0; i < weights.length; i++) {
-      const g = gradient[i] * clip;
-      const m = beta1 * first[i] + (1 - beta1) * g;
-      const v = beta2 * second[i] + (1 - beta2) * g * g;
-      first[i] = m;
-      second[i] = v;
-      weights[i] = weights[i] * keep - (step * m) / (Math.sqrt(v) * correction + epsilon);
-    }
+    const factors = factorsOf(this.#options, this.#updates, rate, norm);
+    this.#kernel.update(weights, gradient, this.#first, this.#second, factors);
   }
 
   state() {

@@ -7,6 +7,10 @@ const CELLS = 65_536;
 export interface DynamicCode {
   /** What each of the 256 codes stands for, ascending. */
   readonly values: Float32Array;
+  /** What lies between a code and the next, infinity behind the last. */
+  readonly bounds: Float32Array;
+  /** A code not above that of any number whose float32 begins with these 16 bits. */
+  readonly cells: Uint8Array;
   /** The code nearest to `x`, -1 to 1. */
   encode(x: number): number;
 }
@@ -29,7 +33,7 @@ export function dynamicCode(signed: boolean): DynamicCode {
     while (number[0] > between[code]) code++;
     return code;
   };
-  return { values, encode };
+  return { values, bounds: between, cells, encode };
 }
 
 /** In each decade down to 1e-6 the centres of so many equal parts of 0.1 to 1 times it, and 0 and 1. */

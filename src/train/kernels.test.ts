@@ -1,0 +1,54 @@
+import { expect, test } from 'vitest';
+import { assemble } from '../../scripts/wasm.ts';
+import { Random } from '../base/random.ts';
+import { AdamW } from './adamw.ts';
+import { BLOCK } from './adamw-8bit.ts';
+import { ADAMW_WASM } from './adamw-wasm.ts';
+import { dynamicCode } from './dynamic-code.ts';
+import { AdamW8bitKernel, CHUNK } from './kernels.ts';
+
+const FACTORS = { clip: 1, beta1: 0.9, beta2: 0.99, step: 1e-3, correction: 1, epsilon: 1e-8, keep: 1 };
+
+test('the module is what the text beside it assembles to', async () => {
+  expect(ADAMW_WASM).toBe(await assemble());
+});
+
+test('an update over several chunks is that of each number alone, at any length', () => {
+  const random = new Random(1);
+  const size = 2 * CHUNK + 7;
+  const weights = Float32Array.from({ length: size }, () => random.normal());
+  const gradient = Float32Array.from({ length: size }, () => random.normal());
+  const expected = [0, CHUNK - 1, CHUNK, size - 1].map((at) => {
+    const [one, alone] = [weights.slice(at, at + 1), new AdamW(1)];
+    for (let i = 0; i < 3; i++) alone.update(one, gradient.slice(at, at + 1), 1e-3, 0.5);
+    return [at, one[0]];
+  });
+  const optimiser = new AdamW(size);
+  for (let i = 0; i < 3; i++) optimiser.update(weights, gradient, 1e-3, 0.5);
+  for (const [at, value] of expected) expect(weights[at]).toBe(value);
+});
+
+test('moments in 8 bits get the nearest codes, at any length', () => {
+  const random = new Random(2);
+  const codes = [dynamicCode(true), dynamicCode(false)] as const;
+  for (const size of [1, 255, 258, CHUNK + 3]) {
+    // gradients of very different sizes, so that all codes occur
+    const gradient = Float32Array.from({ length: size }, () => random.normal() * 10 ** (-6 * random.next()));
+    const moment = (code: number) => ({
+      codes: new Uint8Array(size).fill(codes[code].encode(0)),
+      scales: new Float32Array(Math.ceil(size / BLOCK)),
+    });
+    const moments = [moment(0), moment(1)] as const;
+    new AdamW8bitKernel(codes, BLOCK).update(new Float32Array(size), gradient, moments, FACTORS);
+    const [m, v] = [gradient.map((g) => Math.fround(0.1) * g), gradient.map((g) => Math.fround(0.01) * g * g)];
+    [m, v].forEach((values, i) => {
+      values.forEach((value, at) => {
+        const block = values.subarray(at - (at % BLOCK), Math.min(size, at - (at % BLOCK) + BLOCK));
+        const largest = block.reduce((most, x) => Math.max(most, Math.abs(x)), 0);
+        expect(Math.abs(moments[i].scales[Math.floor(at / BLOCK)] / largest - 1)).toBeLessThan(1e-6);
+        // two rounded numbers may stand on two sides of a bound
+        expect(Math.abs(moments[i].codes[at] - codes[i].encode(value / largest))).toBeLessThanOrEqual(1);
+      });
+    });
+  }
+});
