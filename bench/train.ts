@@ -29,7 +29,13 @@ const ours = (kind: string) => [process.execPath, '--import', 'tsx', file('train
 const peer = (kind: string) => [python!, file('train/peft_lora.py'), kind];
 /** Each side with its command and the steps after the first. */
 const oursSides: Record<string, [string[], number]> = full
-  ? { 'cupel full int8': [ours('full-int8'), STEPS], 'cupel full float32': [ours('full-float32'), STEPS] }
+  ? {
+      ...(hasWheel(OPENVINO)
+        ? { 'cupel full int8, OpenVINO': [ours('openvino-full-int8'), STEPS] as [string[], number] }
+        : {}),
+      'cupel full int8': [ours('full-int8'), STEPS],
+      'cupel full float32': [ours('full-float32'), STEPS],
+    }
   : {
       ...(hasWheel(OPENVINO) ? { 'cupel int8, OpenVINO': [ours('openvino-int8'), STEPS] as [string[], number] } : {}),
       'cupel int8, ONNX Runtime': [ours('int8'), STEPS],

@@ -24,7 +24,7 @@ const nowhere = {
 };
 
 test.skipIf(!hasWheel(OPENVINO))(
-  'auto takes OpenVINO for adapters on int8 weights where the processor has bfloat16',
+  'auto takes OpenVINO for what is trained in int8 where the processor has bfloat16',
   () => {
     const fast = ['avx2', 'avx512_bf16'];
     const engine = (more: Partial<DistillOptions>, sets = fast) =>
@@ -35,12 +35,12 @@ test.skipIf(!hasWheel(OPENVINO))(
     for (const more of [
       { precision: 'float32' },
       { precision: 'int4' },
-      { full: true },
       { device: 'cuda' },
       { ffnDensity: 0.5 },
       { layersPerStep: 4 },
     ] as const)
       expect(engine(more), JSON.stringify(more)).toBe('onnxruntime');
+    expect(engine({ full: true })).toBe('openvino');
     expect(engine({ ffnDensity: 1, device: 'cpu' })).toBe('openvino');
     expect(engineFor(DISTILL_DEFAULTS, ['avx2']).reason).toMatch(/no bfloat16 instructions/);
   },
@@ -66,8 +66,8 @@ test.skipIf(!hasWheel(OPENVINO))(
 );
 
 test('OpenVINO by name is refused what it cannot train, before anything is fetched', async () => {
-  for (const more of [{ precision: 'float32' }, { full: true }, { ffnDensity: 0.5 }] as const)
+  for (const more of [{ precision: 'float32' }, { full: true, precision: 'float32' }, { ffnDensity: 0.5 }] as const)
     await expect(chooseEngine('openvino', { ...DISTILL_DEFAULTS, ...more }, session())).rejects.toThrow(
-      /adapters on int8 weights only/,
+      /whole layers in int8 only/,
     );
 });

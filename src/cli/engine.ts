@@ -20,11 +20,11 @@ export function engineFor(options: DistillOptions, sets: readonly string[]): { e
 }
 
 function whyNot(
-  { precision, full, device = 'cpu', ffnDensity = 1, layersPerStep }: DistillOptions,
+  { precision, device = 'cpu', ffnDensity = 1, layersPerStep }: DistillOptions,
   sets: readonly string[],
 ): string | undefined {
   if (device !== 'cpu') return `it computes on the processor, not on ${device}`;
-  if (precision !== 'int8' || full) return 'it trains adapters on int8 weights only';
+  if (precision !== 'int8') return 'it trains in int8 only';
   if (ffnDensity < 1 || layersPerStep) return 'what is trained changes, and it compiles for each choice';
   if (!hasWheel(OPENVINO)) return `there is none for ${process.platform} on ${process.arch}`;
   return FAST.some((name) => sets.includes(name)) ? undefined : 'this processor has no bfloat16 instructions';

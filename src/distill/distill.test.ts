@@ -155,22 +155,26 @@ describe('distill', () => {
     before.close();
   });
 
-  test('every weight in int8: follows float32, and an interrupted run goes on to the very bytes', async () => {
-    const fixed = { full: true, optimiser: 'adamw8bit', steps: 40, learningRate: 0.005 } as const;
-    const exact = await run('full float32', { ...fixed, precision: 'float32' }).promise;
-    expect(exact.precision).toBe('float32');
-    const whole = run('full whole', fixed);
-    const coarse = await whole.promise;
-    expect(coarse.precision).toMatch(/^int8/);
-    expect(Math.abs(coarse.validationLoss - exact.validationLoss)).toBeLessThan(0.05);
-    const controller = new AbortController();
-    const broken = run('full broken', fixed, { controller });
-    await expect(broken.promise).rejects.toThrow('enough');
-    expect(existsSync(join(broken.folder, 'model.safetensors'))).toBe(false);
-    await run('full broken', fixed).promise;
-    const model = (folder: string) => readFileSync(join(folder, 'model.safetensors'));
-    expect(model(broken.folder).equals(model(whole.folder))).toBe(true);
-  });
+  test.each(ENGINES)(
+    'every weight in int8, %s: follows float32, and an interrupted run goes on to the very bytes',
+    async (engine) => {
+      const fixed = { full: true, optimiser: 'adamw8bit', steps: 40, learningRate: 0.005 } as const;
+      const exact = await run(`full float32 ${engine}`, { ...fixed, precision: 'float32' }).promise;
+      expect(exact.precision).toBe('float32');
+      const whole = run(`full whole ${engine}`, { ...fixed, engine });
+      const coarse = await whole.promise;
+      expect(coarse.precision).toMatch(/^int8/);
+      expect(coarse.engine).toMatch(new RegExp(`^${engine}`));
+      expect(Math.abs(coarse.validationLoss - exact.validationLoss)).toBeLessThan(0.05);
+      const controller = new AbortController();
+      const broken = run(`full broken ${engine}`, { ...fixed, engine }, { controller });
+      await expect(broken.promise).rejects.toThrow('enough');
+      expect(existsSync(join(broken.folder, 'model.safetensors'))).toBe(false);
+      await run(`full broken ${engine}`, { ...fixed, engine }).promise;
+      const model = (folder: string) => readFileSync(join(folder, 'model.safetensors'));
+      expect(model(broken.folder).equals(model(whole.folder))).toBe(true);
+    },
+  );
 
   test('every weight in 4 bits is refused', async () => {
     const { promise } = run('full int4', { full: true, precision: 'int4' });

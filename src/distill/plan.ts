@@ -132,7 +132,8 @@ export interface Fit {
  * @throws CupelError when nothing fits, with the settings that would
  */
 export function fitMemory(shape: Shape, limit: number, batchTokens: number, lanes = 1, batches = 1): Fit {
-  const finer = shape.compiled ? partsInTurn(shape.train) : partsAtOnce(shape.train, lanes, batches);
+  // weights that move are trained by whole batches
+  const finer = shape.compiled && !shape.moving ? partsInTurn(shape.train) : partsAtOnce(shape.train, lanes, batches);
   const again = Array.from({ length: shape.config.layers }, (_, layer) => layer + 1);
   const ways = [
     ...finer.map((parts) => ({ parts, recompute: 0 })),
