@@ -8,9 +8,11 @@ import { writeFileDurably } from '../src/base/durable.ts';
 import { parseDuration } from '../src/base/duration.ts';
 import type { ProgressEvent } from '../src/base/progress.ts';
 import { resolveModel } from '../src/catalog/resolve.ts';
+import { chooseEngine } from '../src/cli/engine.ts';
 import { formatTable } from '../src/cli/table.ts';
 import { importTraces } from '../src/curate/import.ts';
 import { DISTILL_DEFAULTS, type DistillOptions, distill } from '../src/distill/distill.ts';
+import type { Engine } from '../src/distill/options.ts';
 import { percent } from '../src/report/verdict.ts';
 
 const HELP = `npm run bench:sparse -- [TRAIN.jsonl TEST.jsonl] [options]
@@ -41,6 +43,7 @@ const WAYS: Record<string, Partial<DistillOptions>> = {
 interface Run {
   way: string;
   seed: number;
+  engine: Engine;
   /** Seconds from the start of training's stage, between two validations by a straight line; null: not within the budget. */
   secondsToTarget: number | null;
   /** Best accuracy seen, and the seconds of each validation with its accuracy. */
@@ -65,16 +68,19 @@ async function run(way: string, seed: number, dataset: string, student: string, 
     validations.push([(performance.now() - started) / 1000, seen.validationExact]);
     if (seen.validationExact >= target) reached.abort();
   };
-  const options = { ...DISTILL_DEFAULTS, ...WAYS[way], seed, budgetSeconds: parseDuration(values.budget, '--budget') };
+  const asked = { ...DISTILL_DEFAULTS, ...WAYS[way], seed, budgetSeconds: parseDuration(values.budget, '--budget') };
+  const { openvino } = await chooseEngine('auto', asked, { progress, signal: reached.signal });
+  const engine: Engine = openvino ? 'openvino' : 'onnxruntime';
+  const options: DistillOptions = { ...asked, engine };
   try {
-    await distill({ dataset, student, options, folder, progress, signal: reached.signal });
+    await distill({ dataset, student, options, openvino, folder, progress, signal: reached.signal });
   } catch (error) {
     if (!reached.signal.aborted) throw error;
   }
   rmSync(folder, { recursive: true, force: true });
   const tokensPerSecond = speeds.toSorted((a, b) => a - b)[speeds.length >> 1] ?? 0;
   const best = Math.max(0, ...validations.map(([, accuracy]) => accuracy));
-  return { way, seed, secondsToTarget: crossing(validations), best, validations, tokensPerSecond };
+  return { way, seed, engine, secondsToTarget: crossing(validations), best, validations, tokensPerSecond };
 }
 
 function crossing(validations: readonly [number, number][]): number | null {

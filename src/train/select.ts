@@ -9,14 +9,15 @@ export interface Selected {
 }
 
 /**
- * Excess loss: the loss last seen of a token minus the base model's own. Tokens that are not chosen do not meet the vocabulary at
- * all, so what is known of them ages; those chosen improve and fall behind them, which brings every token its turn. Rho-1
- * computes all losses afresh for each batch instead, which saves nothing.
+ * Excess loss: the loss last seen of a token minus that of a reference model, which Rho-1 trains on text of the wanted kind. Answers here
+ * are the teacher's own, which it would give again: its loss on them counts as nothing, so the excess is the loss. (The base model
+ * as the reference chose what it knew already: such a token cannot improve, and all others soon had.) Tokens that are not chosen do
+ * not meet the vocabulary at all, so what is known of them ages; those chosen improve and fall behind them, which brings every token
+ * its turn. Rho-1 computes all losses afresh for each batch instead, which saves nothing.
  */
 export class TokenSelection {
   /** The loss last seen of each answer token, sample after sample: part of a checkpoint. */
   readonly memory: Float32Array;
-  readonly #base: Float32Array;
   readonly #samples: readonly Sample[];
   readonly #starts: readonly number[];
   readonly #share: number;
@@ -24,19 +25,15 @@ export class TokenSelection {
   /** @param base losses of all answer tokens, sample after sample, under the base model; @param share chosen of a batch, 0 to 1 */
   constructor(samples: readonly Sample[], base: Float32Array, share: number) {
     this.#samples = samples;
-    this.#base = base;
     this.memory = base.slice();
     this.#starts = answerStarts(samples);
     this.#share = share;
   }
 
-  /** Keeps the order of the batch. Of equal excess the harder token for the base model goes first. */
+  /** Keeps the order of the batch. */
   select(batch: Batch): Selected {
     const places = answerPlaces(batch, this.#samples, this.#starts);
-    const excess = (at: number) => this.memory[places[at]] - this.#base[places[at]];
-    const ranked = [...places.keys()].sort(
-      (a, b) => excess(b) - excess(a) || this.#base[places[b]] - this.#base[places[a]] || a - b,
-    );
+    const ranked = [...places.keys()].sort((a, b) => this.memory[places[b]] - this.memory[places[a]] || a - b);
     const kept = ranked.slice(0, Math.max(1, Math.ceil(this.#share * places.length))).sort((a, b) => a - b);
     const sum = kept.reduce((total, at) => total + batch.weights[at], 0);
     const take = (from: Int32Array) => Int32Array.from(kept, (at) => from[at]);

@@ -60,10 +60,7 @@ test('the tokens that fell behind the base model are chosen, with the weight the
     expect([at, first.batch.targets[i]]).toEqual([batch.lossAt[original], batch.targets[original]]);
   });
   // they improve: others are chosen
-  selection.remember(
-    first.places,
-    Float32Array.from(first.places, (place) => place - 1),
-  );
+  selection.remember(first.places, new Float32Array(first.places.length));
   const second = selection.select(batch);
   const fresh = count - first.places.length;
   expect([...second.places].filter((place) => !first.places.includes(place))).toHaveLength(
