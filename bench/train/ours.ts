@@ -10,7 +10,6 @@ import { fullLayout } from '../../src/train/full.ts';
 import { fullPrecision, openFullTrainer } from '../../src/train/full-trainer.ts';
 import { loraLayout } from '../../src/train/lora.ts';
 import { globalNorm, makeOptimiser } from '../../src/train/optimiser.ts';
-import { partsInTurn } from '../../src/train/parts.ts';
 import type { Sample } from '../../src/train/sample.ts';
 import { int8Precision, openTrainer, planPacking } from '../../src/train/trainer.ts';
 
@@ -30,7 +29,7 @@ const samples: Sample[] = Array.from({ length: batch * (steps + 2) }, (_, row) =
 const compiled = kind.startsWith('openvino-');
 const full = /^(openvino-)?full-/.test(kind);
 const openvino = compiled ? { folder: await resolveLibrary(OPENVINO) } : undefined;
-const lanes = full || compiled ? 1 : threads;
+const lanes = full ? 1 : threads;
 const packing = planPacking(samples, batch * length, lanes);
 const width = kind.replace(/^(openvino-)?(full-)?/, '');
 const common = {
@@ -51,7 +50,6 @@ const trainer = full
       ...common,
       lora,
       precision,
-      ...(compiled ? { parts: partsInTurn(packing.layout)[0] } : {}),
     });
 student.close();
 const told = (what: string) =>

@@ -4,7 +4,7 @@ import { formatBytes } from '../base/duration.ts';
 import { CupelError } from '../base/errors.ts';
 import type { ModelConfig, PackLayout } from '../models/model.ts';
 import type { LoraLayout } from '../train/lora.ts';
-import { type PartPlan, partPlans, partsInTurn, planParts, whole } from '../train/parts.ts';
+import { type PartPlan, partPlans, planParts, whole } from '../train/parts.ts';
 
 export interface Need {
   /** Bytes resident at most. */
@@ -132,8 +132,7 @@ export interface Fit {
  * @throws CupelError when nothing fits, with the settings that would
  */
 export function fitMemory(shape: Shape, limit: number, batchTokens: number, lanes = 1, batches = 1): Fit {
-  // weights that move are trained by whole batches
-  const finer = shape.compiled && !shape.moving ? partsInTurn(shape.train) : partsAtOnce(shape.train, lanes, batches);
+  const finer = partsAtOnce(shape.train, lanes, batches);
   const again = Array.from({ length: shape.config.layers }, (_, layer) => layer + 1);
   const ways = [
     ...finer.map((parts) => ({ parts, recompute: 0 })),

@@ -130,7 +130,7 @@ async function prepare(
   const lora = full ? { options: loraOptions, adapters: [], size: full.size } : loraLayout(weights, loraOptions);
   const device = await deviceFor(options, say);
   const openvino = openvinoFor(job, device);
-  const lanes = openvino ? 1 : lanesOf(options, family, device);
+  const lanes = lanesOf(options, family, device);
   const packing = planPacking(samples, batchTokens, lanes);
   const checking = planChecking(validation, batchTokens, options.memory ? 1 : VALIDATION_BATCHES);
   const tokensPerEpoch = epochTokens(packing, batchTokens);
@@ -159,10 +159,7 @@ async function prepare(
   const { parts, recompute, need } = fitMemory(shape, memoryLimit(options.memory), batchTokens, lanes, accumulate);
   say(describeNeed(need));
   if (openvino) say(`OpenVINO ${openvinoVersion(openvino)} compiles the step, which takes some seconds`);
-  if (parts.count > 1)
-    say(
-      `a batch is computed in ${parts.count} parts, ${parts.lanes === 1 ? 'one after the other' : `${parts.lanes} at once`}`,
-    );
+  if (parts.count > 1) say(`a batch is computed in ${parts.count} parts, ${parts.lanes} at once`);
   else if (parts.lanes > 1) say(`${parts.lanes} batches of a step are computed at once`);
   if (recompute > 0)
     say(`${recompute} of ${config.layers} layers are computed again in the backward pass, to save memory`);

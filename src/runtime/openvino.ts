@@ -6,7 +6,7 @@ import koffi from 'koffi';
 import type { DType, Graph } from '../graph/node.ts';
 import type { Tensor } from '../graph/tensor.ts';
 import { resultsFor } from './feeds.ts';
-import { letGoOfPages } from './mapped.ts';
+import { letGoOfPages, trimHeap } from './mapped.ts';
 import { cStrings } from './native-call.ts';
 import { made, type Pointer } from './native-library.ts';
 import { loadOpenvino, type OpenvinoApi } from './openvino-library.ts';
@@ -63,24 +63,38 @@ export function openOpenvino(path: string, graph: Graph, runtime: OpenvinoRuntim
     api.ov_core_compile_model_props(api.core, model, 'CPU', count, properties.addresses, out),
   );
   api.release.ov_model_free(model);
-  // the plugin has copies of its own, arranged for its products
-  letGoOfPages(join(dirname(path), 'constants.bin'));
+  // the plugin has copies of its own, arranged for its products: some are made now, the others by the first run
+  const arranged = () => {
+    letGoOfPages(join(dirname(path), 'constants.bin'));
+    trimHeap();
+  };
+  arranged();
   const request = () => made((out) => api.ov_compiled_model_create_infer_request(compiled, out));
   const requests = Array.from({ length: runtime.lanes }, request);
   const free = [...requests];
   const times = new Map<string, number[]>();
   let profiling = runtime.profile !== undefined;
+  const runOne = async (feeds: Tensors, into?: Tensors) => {
+    const one = free.pop() ?? request();
+    if (!requests.includes(one)) requests.push(one);
+    try {
+      const results = await run(api, one, graph, feeds, into);
+      if (profiling) addTimes(api, one, times);
+      return results;
+    } finally {
+      free.push(one);
+    }
+  };
+  let first: Promise<Tensors> | undefined;
   return {
     run: async (feeds, into) => {
-      const one = free.pop() ?? request();
-      if (!requests.includes(one)) requests.push(one);
-      try {
-        const results = await run(api, one, graph, feeds, into);
-        if (profiling) addTimes(api, one, times);
-        return results;
-      } finally {
-        free.push(one);
+      if (first) {
+        await first.catch(() => {});
+        return runOne(feeds, into);
       }
+      // alone, so that what it needs once is not there beside what others need
+      first = runOne(feeds, into).finally(arranged);
+      return first;
     },
     endProfiling: () => {
       profiling = false;

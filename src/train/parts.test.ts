@@ -4,7 +4,7 @@ import { accumulated } from './accumulate.ts';
 import type { StepResult } from './loop.ts';
 import { initialTheta, loraLayout } from './lora.ts';
 import { packBatch, placementOf } from './packing.ts';
-import { cutBatch, type PartPlan, partPlans, partsInTurn, planParts } from './parts.ts';
+import { cutBatch, type PartPlan, partPlans, planParts } from './parts.ts';
 import type { Sample } from './sample.ts';
 import { tinyModel } from './tiny-model.ts';
 import { openTrainer, planPacking } from './trainer.ts';
@@ -38,14 +38,6 @@ describe('which ways there are to cut a batch', () => {
     expect(planParts({ prefix: 0, rows: 4, length: 256 }, 2).count).toBe(4);
     expect(planParts({ prefix: 0, rows: 8, length: 64 }, 2).count).toBe(2);
     expect(planParts({ prefix: 50, rows: 8, length: 256 }, 2).count).toBe(2);
-  });
-
-  test('one after the other: begins with parts of 512 tokens, and ends where a shared prefix would cost too much', () => {
-    expect(counts(partsInTurn({ prefix: 0, rows: 4, length: 256 }))).toEqual([2, 4]);
-    expect(counts(partsInTurn({ prefix: 0, rows: 6, length: 128 }))).toEqual([1, 2, 3, 6]);
-    expect(counts(partsInTurn({ prefix: 0, rows: 1, length: 2048 }))).toEqual([1]);
-    expect(counts(partsInTurn({ prefix: 200, rows: 4, length: 256 }))).toEqual([1, 2]);
-    expect(counts(partsInTurn({ prefix: 600, rows: 4, length: 128 }))).toEqual([1]);
   });
 });
 
