@@ -4,10 +4,10 @@ import type { Int8Weight, OnnxWriter } from '../op.ts';
 
 const STEP = 1 / 127;
 
-/** Numbers in [-1, 1] rounded to 127 levels both ways. */
-export function fixedLevels(w: OnnxWriter, scaled: string): string {
+/** Numbers in [-1, 1] rounded to so many levels both ways. */
+export function fixedLevels(w: OnnxWriter, scaled: string, count = 1 / STEP): string {
   const [levels, rounded] = [w.temporary(), w.temporary()];
-  const [step, zero] = [w.float32([STEP], []), w.int8(0)];
+  const [step, zero] = [w.float32([1 / count], []), w.int8(0)];
   w.node('QuantizeLinear', [scaled, step, zero], [levels]);
   w.node('DequantizeLinear', [levels, step, zero], [rounded]);
   return rounded;

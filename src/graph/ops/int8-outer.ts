@@ -23,7 +23,7 @@ export const int8Outer: OpRecord<'int8Outer'> = {
   },
   gradient: null,
   onnx: ({ inputs: [x, dy], outputs: [y], attributes: { levels } }, w) => {
-    if (w.reader === 'openvino') return columnProduct(w, x, dy, y);
+    if (w.reader === 'openvino') return columnProduct(w, { x, dy, levels }, y);
     // ONNX Runtime's product scales the rows of its left side itself
     const upright: Value = { ...dy, name: w.temporary(), shape: dy.shape.toReversed() };
     const q: Value = { name: w.temporary(), dtype: 'int8', shape: x.shape };
@@ -43,8 +43,8 @@ export const int8Outer: OpRecord<'int8Outer'> = {
 };
 
 /** Both sides rounded to fixed levels as they lie; only what is in int8 is transposed. */
-function columnProduct(w: OnnxWriter, x: Value, dy: Value, y: Value): void {
-  const [right, rightScale] = columns(w, x);
+function columnProduct(w: OnnxWriter, { x, dy, levels }: { x: Value; dy: Value; levels: number }, y: Value): void {
+  const [right, rightScale] = columns(w, x, levels);
   const [left, leftScale] = columns(w, dy);
   const [upright, bare, part, rows] = Array.from({ length: 4 }, () => w.temporary());
   w.node('Transpose', [left], [upright], { perm: { ints: [1, 0] } });
@@ -55,7 +55,7 @@ function columnProduct(w: OnnxWriter, x: Value, dy: Value, y: Value): void {
 }
 
 /** [T,C] in levels of its columns' largest sizes, and those sizes [1,C]. */
-function columns(w: OnnxWriter, x: Value): [levels: string, sizes: string] {
+function columns(w: OnnxWriter, x: Value, count?: number): [levels: string, sizes: string] {
   const [most, least, negative, sizes, scaled] = Array.from({ length: 5 }, () => w.temporary());
   const keep = { keepdims: { int: 1 } };
   w.node('ReduceMax', [x.name, w.int64([0])], [most], keep);
@@ -63,5 +63,5 @@ function columns(w: OnnxWriter, x: Value): [levels: string, sizes: string] {
   w.node('Neg', [least], [negative]);
   w.node('Max', [most, negative, w.float32([TINY], [])], [sizes]);
   w.node('Div', [x.name, sizes], [scaled]);
-  return [fixedLevels(w, scaled), tailEnd(w, sizes, x.shape[1])];
+  return [fixedLevels(w, scaled, count), tailEnd(w, sizes, x.shape[1])];
 }
