@@ -49,7 +49,7 @@ export interface DistillOptions {
   optimiser?: OptimiserName;
   /** Batches that make one step, as one batch so many times as large would; default 1. */
   accumulate?: number;
-  /** Share of the answer tokens that carry loss, those with the highest excess loss; default all. */
+  /** Share of the answer tokens that carry loss, those with the highest loss; default all. */
   selectTokens?: number;
   /** So many neighbouring layers are trained at a time; default all. */
   layersPerStep?: number;

@@ -30,7 +30,7 @@ export interface Shape {
   stateBytes?: number;
   /** Layers that are computed again in the backward pass; default 0. */
   recompute?: number;
-  /** OpenVINO runs the steps, one part after the other; default ONNX Runtime. */
+  /** OpenVINO runs the steps; default ONNX Runtime. */
   compiled?: boolean;
 }
 
@@ -41,6 +41,8 @@ const WIDTHS_KEPT = 22;
 /** Of a number that OpenVINO keeps, in bfloat16 but for some, and of the code of a layer (measured on SmolLM2). */
 const COMPILED_BYTES = 2;
 const COMPILED_LAYER_BYTES = 4e6;
+/** Of a weight that is trained, in the graph alone. */
+const MOVING_COMPILED_BYTES = 8;
 /** Bytes of a frozen weight in the session of steps and in that of validation. */
 const WEIGHT_BYTES = {
   // held twice, for the forward and the backward product
@@ -88,8 +90,8 @@ export function estimate(shape: Shape): Need {
   const kept = (config.layers - recompute) * layer + again;
   // measured: ONNX Runtime holds the float32 matrices of 4-bit weights, but for layers that are computed again
   const dequantised = precision === 'int4' ? (16 * projections * (config.layers - recompute)) / config.layers : 0;
-  // made in each step: one way round until the backward pass, the other until its product is done
-  const copies = precision === 'int8' ? 2 * moving : 0;
+  // made in each step: one way round until the backward pass, the other until its product is done; OpenVINO makes them in bfloat16 first
+  const copies = precision === 'int8' ? (compiled ? MOVING_COMPILED_BYTES : 2) * moving : 0;
   const logits = 4 * LOGIT_COPIES * ((answers * parts.lanes) / parts.count) * config.vocabularySize;
   const gradients = parts.lanes > 1 ? 4 * parts.lanes * lora.size : 0;
   const validating = 8 * (8 * config.hiddenSize * tokens(validation) + 2 * headsOf(config) * scores(validation));

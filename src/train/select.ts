@@ -8,24 +8,35 @@ export interface Selected {
   readonly places: Int32Array;
 }
 
+/** Share of what is known of an id that stays when another of its tokens is seen. */
+const KEPT = 0.8;
+/** Nats; what counts as the loss of an id that was not seen yet: more than that of a guess among all words. */
+const UNSEEN = 16;
+
 /**
- * Excess loss: the loss last seen of a token minus that of a reference model, which Rho-1 trains on text of the wanted kind. Answers here
- * are the teacher's own, which it would give again: its loss on them counts as nothing, so the excess is the loss. (The base model
- * as the reference chose what it knew already: such a token cannot improve, and all others soon had.) Tokens that are not chosen do
- * not meet the vocabulary at all, so what is known of them ages; those chosen improve and fall behind them, which brings every token
- * its turn. Rho-1 computes all losses afresh for each batch instead, which saves nothing.
+ * Excess loss: the loss of a token minus that of a reference model, which Rho-1 trains on text of the wanted kind. Answers here are the
+ * teacher's own, which it would give again: its loss on them counts as nothing, so the excess is the loss. Rho-1 computes it
+ * afresh for each batch, which saves nothing; here tokens that are not chosen do not meet the vocabulary at all, and most answers are
+ * seen for the first time. So a token's loss is taken to be that of others with its id of late: chosen ones improve and fall
+ * behind, which brings every id its turn. (The base model's losses, computed beforehand, took most of a short budget, and what it
+ * knew best, such as the end of an answer, was never chosen.)
  */
 export class TokenSelection {
-  /** The loss last seen of each answer token, sample after sample: part of a checkpoint. */
+  /** Loss of the answer tokens with an id, as of late: part of a checkpoint. */
   readonly memory: Float32Array;
+  /** Id of each answer token, sample after sample. */
+  readonly #ids: Int32Array;
   readonly #samples: readonly Sample[];
   readonly #starts: readonly number[];
   readonly #share: number;
 
-  /** @param base losses of all answer tokens, sample after sample, under the base model; @param share chosen of a batch, 0 to 1 */
-  constructor(samples: readonly Sample[], base: Float32Array, share: number) {
+  /** @param share chosen of a batch, 0 to 1 */
+  constructor(samples: readonly Sample[], share: number) {
     this.#samples = samples;
-    this.memory = base.slice();
+    this.#ids = Int32Array.from(
+      samples.flatMap(({ ids, answers }) => answers.flatMap(({ start, end }) => [...ids.subarray(start, end)])),
+    );
+    this.memory = new Float32Array(this.#ids.reduce((most, id) => Math.max(most, id), 0) + 1).fill(UNSEEN);
     this.#starts = answerStarts(samples);
     this.#share = share;
   }
@@ -33,7 +44,8 @@ export class TokenSelection {
   /** Keeps the order of the batch. */
   select(batch: Batch): Selected {
     const places = answerPlaces(batch, this.#samples, this.#starts);
-    const ranked = [...places.keys()].sort((a, b) => this.memory[places[b]] - this.memory[places[a]] || a - b);
+    const losses = Float32Array.from(places, (place) => this.memory[this.#ids[place]]);
+    const ranked = [...places.keys()].sort((a, b) => losses[b] - losses[a] || a - b);
     const kept = ranked.slice(0, Math.max(1, Math.ceil(this.#share * places.length))).sort((a, b) => a - b);
     const sum = kept.reduce((total, at) => total + batch.weights[at], 0);
     const take = (from: Int32Array) => Int32Array.from(kept, (at) => from[at]);
@@ -52,7 +64,8 @@ export class TokenSelection {
   /** @param nll losses of the chosen tokens */
   remember(places: Int32Array, nll: Float32Array): void {
     places.forEach((place, i) => {
-      this.memory[place] = nll[i];
+      const id = this.#ids[place];
+      this.memory[id] = KEPT * this.memory[id] + (1 - KEPT) * nll[i];
     });
   }
 }

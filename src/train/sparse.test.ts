@@ -1,6 +1,5 @@
 import { expect, test } from 'vitest';
 import { Random } from '../base/random.ts';
-import { baseLosses } from './base-losses.ts';
 import { backwardShare, layerWindows, windowAt } from './layer-sampling.ts';
 import { initialTheta, loraLayout } from './lora.ts';
 import { packBatch, placeOnce } from './packing.ts';
@@ -34,37 +33,28 @@ const batchOf = (number: number) =>
     'token',
   );
 
-test("the base model's loss is known of every answer token, and averages to what validation says", async () => {
-  const losses = await baseLosses(packing, common, {});
-  const trainer = await open();
-  const { loss } = await trainer.validate(trainer.initial);
-  await trainer.close();
-  expect(losses).toHaveLength(45);
-  expect(losses.reduce((sum, value) => sum + value, 0) / 45).toBeCloseTo(loss, 5);
-});
-
-test('the tokens that fell behind the base model are chosen, with the weight they have in the batch', () => {
-  const base = Float32Array.from({ length: 45 }, (_, i) => i);
-  const selection = new TokenSelection(samples, base, 0.4);
+test('the tokens of the highest loss are chosen, with the weight they have in the batch', () => {
+  const selection = new TokenSelection(samples, 0.4);
   const batch = batchOf(0);
   const count = batch.lossAt.length;
+  const all = batch.members.flatMap((index) => Array.from({ length: 5 }, (_, i) => 5 * index + i));
   const first = selection.select(batch);
   expect(first.places).toHaveLength(Math.ceil(0.4 * count));
   expect(first.batch.weights.reduce((sum, value) => sum + value, 0)).toBeCloseTo(1, 6);
   expect(first.batch.weight).toBeCloseTo(first.places.length, 5);
-  // nothing is trained yet: the hardest for the base model
-  const all = batch.members.flatMap((index) => Array.from({ length: 5 }, (_, i) => 5 * index + i));
-  expect(new Set(first.places)).toEqual(new Set(all.toSorted((a, b) => b - a).slice(0, first.places.length)));
   first.batch.lossAt.forEach((at, i) => {
     const original = all.indexOf(first.places[i]);
     expect([at, first.batch.targets[i]]).toEqual([batch.lossAt[original], batch.targets[original]]);
   });
-  // they improve: others are chosen
-  selection.remember(first.places, new Float32Array(first.places.length));
+  // they and others with their ids improve: those with other ids are chosen
+  for (let i = 0; i < 100; i++) selection.remember(first.places, new Float32Array(first.places.length));
+  const idAt = (place: number) => samples[Math.floor(place / 5)].ids.at((place % 5) - 5);
+  const learned = new Set([...first.places].map(idAt));
+  const others = all.filter((place) => !learned.has(idAt(place)));
+  expect(others.length).toBeGreaterThan(0);
   const second = selection.select(batch);
-  const fresh = count - first.places.length;
-  expect([...second.places].filter((place) => !first.places.includes(place))).toHaveLength(
-    Math.min(fresh, second.places.length),
+  expect([...second.places].filter((place) => others.includes(place))).toHaveLength(
+    Math.min(others.length, second.places.length),
   );
 });
 
@@ -76,9 +66,9 @@ test('a step on chosen tokens computes the head for them only, and remembers the
   const all = await whole.step(theta, 0);
   const changed = trainer.memory!.filter((value, i) => value !== before[i]);
   expect(chosen.weight).toBeCloseTo(Math.ceil(0.4 * all.weight), 4);
-  expect(changed).toHaveLength(Math.round(chosen.weight));
-  // the mean loss of the chosen ones is what the step says
-  expect(changed.reduce((sum, value) => sum + value, 0) / changed.length).toBeCloseTo(chosen.loss, 5);
+  // what it remembers is of ids, some of which occur twice
+  expect(changed.length).toBeGreaterThan(Math.round(chosen.weight) / 2);
+  expect(changed.length).toBeLessThanOrEqual(Math.round(chosen.weight));
   await trainer.close();
   await whole.close();
 });

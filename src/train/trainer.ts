@@ -6,7 +6,6 @@ import { floats, type Tensor } from '../graph/tensor.ts';
 import type { PackLayout } from '../models/model.ts';
 import { type OnnxOptions, openOnnx } from '../runtime/onnx.ts';
 import type { Session, Tensors } from '../runtime/session.ts';
-import { baseLosses } from './base-losses.ts';
 import { FeatureCache, featureBytes, frozenFeeds } from './features.ts';
 import type { Precision } from './frozen.ts';
 import { largestLevel, saturationProbe } from './int8.ts';
@@ -78,7 +77,7 @@ export interface TrainerOptions {
   readonly parts?: PartPlan;
   /** Features of frozen first layers are kept if they take no more than this; default 2 GiB. */
   readonly mostFeatureBytes?: number;
-  /** Share of a batch's answer tokens that carry loss, those with the highest excess loss; default all. See `TokenSelection`. */
+  /** Share of a batch's answer tokens that carry loss, those with the highest loss; default all. See `TokenSelection`. */
   readonly selectTokens?: number;
   /** Train so many neighbouring layers at a time, others after every so many batches. The base's weights must then stay open. */
   readonly layers?: { readonly atOnce: number; readonly batches: number };
@@ -100,9 +99,7 @@ export async function openTrainer(training: Packing, validation: Packing, option
   const common = { base, lora, precision };
   // all but the step itself stays with ONNX Runtime, which does not compile for long
   const quiet = { ...runtime, profile: undefined, openvino: undefined };
-  const selection = selectTokens
-    ? new TokenSelection(training.samples, await baseLosses(training, common, quiet), selectTokens)
-    : null;
+  const selection = selectTokens ? new TokenSelection(training.samples, selectTokens) : null;
   const together = base.family.balance ? 1 : (options.accumulate ?? 1);
   const cutting = partsOf(training.layout, options);
   const runner = new PartRunner(cutting.lanes, lora.size);
