@@ -25,7 +25,7 @@ import {
 import { cutBatch, mayBeCut, type PartPlan, PartRunner, planParts, vector, whole } from './parts.ts';
 import { groupByPrefix, oneGroupOf, type PrefixGroup } from './prefix.ts';
 import type { Sample } from './sample.ts';
-import { type Selected, TokenSelection } from './select.ts';
+import { TokenSelection } from './select.ts';
 import { type BaseModel, feeds, stepGraph, validationGraph } from './step-graph.ts';
 
 /** Samples with their prefixes found and a shape for their batches. */
@@ -99,7 +99,7 @@ export async function openTrainer(training: Packing, validation: Packing, option
   const common = { base, lora, precision };
   // all but the step itself stays with ONNX Runtime, which does not compile for long
   const quiet = { ...runtime, profile: undefined, openvino: undefined };
-  const selection = selectTokens ? new TokenSelection(training.samples, selectTokens) : null;
+  const selection = selectTokens ? new TokenSelection(base.config.vocabularySize, selectTokens) : null;
   const together = base.family.balance ? 1 : (options.accumulate ?? 1);
   const cutting = partsOf(training.layout, options);
   const runner = new PartRunner(cutting.lanes, lora.size);
@@ -124,9 +124,9 @@ export async function openTrainer(training: Packing, validation: Packing, option
       const common = { theta: vector(theta), ...(window ? { window: vector(moving) } : {}) };
       const { loss, gradient, nll } = await runner.run(sessions.whole, parts, common, moving.length);
       let at = 0;
-      for (const { places } of drawn) {
-        if (places) selection?.remember(places, nll.subarray(at, at + places.length));
-        at += places?.length ?? 0;
+      for (const { targets } of drawn) {
+        selection?.remember(targets, nll.subarray(at, at + targets.length));
+        at += targets.length;
       }
       const tokens = drawn.reduce((total, batch) => total + batch.tokens, 0);
       return { loss, gradient, tokens, weight, range: window?.range };
@@ -225,8 +225,8 @@ interface StepInputs {
   readonly tokens: number;
   readonly weight: number;
   readonly parts: readonly Tensors[];
-  /** Of the chosen tokens, where tokens are chosen. */
-  readonly places?: Int32Array;
+  /** Ids of the tokens that carry loss. */
+  readonly targets: Int32Array;
 }
 
 interface BatchSource {
@@ -241,26 +241,26 @@ function batchSource(
   { sessions: { frozen }, training: { samples, groups, layout }, selection, cutting }: BatchSource,
   { seed, weighting, promptWeight }: TrainerOptions,
 ): (number: number) => Promise<StepInputs> {
-  const pack = (placement: Placement): Partial<Selected> & Pick<Selected, 'batch'> => {
+  const pack = (placement: Placement): Batch => {
     const batch = packBatch(samples, groups, layout, placement, weighting, promptWeight);
-    return selection ? selection.select(batch) : { batch };
+    return selection?.select(batch) ?? batch;
   };
   if (!frozen) {
     const placementAt = placementOf(samples, groups, layout, seed);
     return async (number) => {
-      const { batch, places } = pack(placementAt(number));
+      const batch = pack(placementAt(number));
       const parts = cutBatch(batch, layout, cutting).map(feeds);
-      return { tokens: batch.tokens, weight: batch.weight, parts, places };
+      return { tokens: batch.tokens, weight: batch.weight, parts, targets: batch.targets };
     };
   }
   const { session, cut, width } = frozen;
   const order = placements(samples, groups, layout, seed);
   const cache = new FeatureCache({ session, width, samples, groups, layout, placements: order });
   return async (number) => {
-    const { batch, places } = pack(cache.placement(number));
+    const batch = pack(cache.placement(number));
     const { ids: _, ...inputs } = feeds(batch);
     const parts = [{ ...inputs, [cut.name]: await cache.features(number) }];
-    return { tokens: batch.tokens, weight: batch.weight, parts, places };
+    return { tokens: batch.tokens, weight: batch.weight, parts, targets: batch.targets };
   };
 }
 

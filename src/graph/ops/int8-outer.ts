@@ -3,7 +3,7 @@ import { require } from '../dims.ts';
 import type { Node, Value } from '../node.ts';
 import type { OnnxWriter, OpRecord } from '../op.ts';
 import { fixedLevels } from './fixed-levels.ts';
-import { int8MatMul, TINY } from './int8.ts';
+import { int8MatMul, largestSizes } from './int8.ts';
 import { quantise } from './quantise.ts';
 import { tailEnd } from './tail.ts';
 
@@ -56,12 +56,8 @@ function columnProduct(w: OnnxWriter, { x, dy, levels }: { x: Value; dy: Value; 
 
 /** [T,C] in levels of its columns' largest sizes, and those sizes [1,C]. */
 function columns(w: OnnxWriter, x: Value, count?: number): [levels: string, sizes: string] {
-  const [most, least, negative, sizes, scaled] = Array.from({ length: 5 }, () => w.temporary());
-  const keep = { keepdims: { int: 1 } };
-  w.node('ReduceMax', [x.name, w.int64([0])], [most], keep);
-  w.node('ReduceMin', [x.name, w.int64([0])], [least], keep);
-  w.node('Neg', [least], [negative]);
-  w.node('Max', [most, negative, w.float32([TINY], [])], [sizes]);
+  const sizes = largestSizes(w, x.name, 0);
+  const scaled = w.temporary();
   w.node('Div', [x.name, sizes], [scaled]);
   return [fixedLevels(w, scaled, count), tailEnd(w, sizes, x.shape[1])];
 }

@@ -46,6 +46,16 @@ export const int8MatMul: OpRecord<'int8MatMul'> = {
   },
 };
 
+/** The largest size along an axis, which stays: from both ends, as a tensor of sizes would have to be written and read once more. */
+export function largestSizes(w: OnnxWriter, x: string, axis: number): string {
+  const [least, most, negative, largest] = Array.from({ length: 4 }, () => w.temporary());
+  w.node('ReduceMax', [x, w.int64([axis])], [most], { keepdims: { int: 1 } });
+  w.node('ReduceMin', [x, w.int64([axis])], [least], { keepdims: { int: 1 } });
+  w.node('Neg', [least], [negative]);
+  w.node('Max', [most, negative, w.float32([TINY], [])], [largest]);
+  return largest;
+}
+
 /** y of x whose rows `multiply` gets divided by their largest entry, and whose product is multiplied by it again. */
 export function scaledByRow(
   w: OnnxWriter,
@@ -55,16 +65,10 @@ export function scaledByRow(
 ): void {
   // ONNX Runtime's kernel fails on no rows at all, which an expert may get: one row of zeros goes along
   const mayBeEmpty = x.shape.length === 2 && typeof x.shape[0] === 'string';
-  const [least, most, negative, rowScale, inverse, scaled, product, padded, all] = Array.from({ length: 9 }, () =>
-    w.temporary(),
-  );
+  const [inverse, scaled, product, padded, all] = Array.from({ length: 5 }, () => w.temporary());
   const from = mayBeEmpty ? padded : x.name;
   if (mayBeEmpty) w.node('Pad', [x.name, w.int64([0, 1]), '', w.int64([0])], [padded]);
-  // the largest size from both ends: a tensor of sizes would have to be written and read once more
-  w.node('ReduceMax', [from, w.int64([-1])], [most], { keepdims: { int: 1 } });
-  w.node('ReduceMin', [from, w.int64([-1])], [least], { keepdims: { int: 1 } });
-  w.node('Neg', [least], [negative]);
-  w.node('Max', [most, negative, w.float32([TINY], [])], [rowScale]);
+  const rowScale = largestSizes(w, from, -1);
   w.node('Reciprocal', [rowScale], [inverse]);
   w.node('Mul', [from, inverse], [scaled]);
   multiply(scaled, product);
