@@ -1,4 +1,5 @@
-// Accuracy after a fixed time of training, beside PyTorch with PEFT after the same time; every side is served and scored alike.
+// Accuracy after a fixed time of training, beside PyTorch with PEFT after the same time; or after the same steps, which says what
+// each precision costs. Every side is served and scored alike.
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism, cpus, tmpdir } from 'node:os';
@@ -27,44 +28,55 @@ import { percent } from '../src/report/verdict.ts';
 
 const HELP = `npm run bench:accuracy -- TRAIN.jsonl TEST.jsonl [options]
   --budget TIME   of training, the same for all sides (5m)
-  --sides LIST    of int8 (with the faster engine), int8-onnxruntime, float32, peft (in float32) and peft-bfloat16, with commas (int8,peft,peft-bfloat16); peft wants BENCH_PYTHON with torch, transformers and peft
+  --steps N       so many steps on the same batches in place of a budget; not with peft. Writes precision.json
+  --sides LIST    of int8 (with the faster engine), int8-onnxruntime, int4, float32, peft (in float32) and peft-bfloat16, with commas (int8,peft,peft-bfloat16); peft wants BENCH_PYTHON with torch, transformers and peft
   --student NAME  catalog name, GGUF file or Hugging Face folder (${DEFAULT_STUDENT})
-Rows are OpenAI chat conversations, as \`cupel import\` takes them. Writes bench/results/accuracy.json.`;
+Rows are OpenAI chat conversations, as \`cupel import\` takes them. Writes bench/results/accuracy.json; \`npm run bench:precision -- TRAIN TEST\` is
+150 steps in each precision.`;
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
     budget: { type: 'string', default: '5m' },
+    steps: { type: 'string' },
     sides: { type: 'string', default: 'int8,peft,peft-bfloat16' },
     student: { type: 'string', default: DEFAULT_STUDENT },
     help: { type: 'boolean', default: false },
   },
 });
 
+const steps = values.steps === undefined ? undefined : Number(values.steps);
+if (steps !== undefined && !(Number.isInteger(steps) && steps > 0)) throw new Error('--steps takes a whole number');
+if (steps && values.sides.includes('peft')) throw new Error('peft trains for a budget, not for --steps');
+
 interface Measured {
   side: string;
+  engine?: string;
   steps: number;
   epochs: number;
   tokensPerSecond: number;
+  /** Mean loss of the answer tokens of conversations not trained on, of the adapter that is kept. */
+  validationLoss?: number;
   accuracy: number;
   interval: { lower: number; upper: number };
   items: number;
   versions?: Record<string, string>;
 }
 
-type Trained = Pick<Measured, 'steps' | 'epochs' | 'tokensPerSecond' | 'versions'> & { gguf: string };
+type Trained = Omit<Measured, 'side' | 'accuracy' | 'interval' | 'items'> & { gguf: string };
 
 const threads = availableParallelism();
 
 async function ours(session: Session, student: Student, dataset: MadeArtifact, precision: string): Promise<Trained> {
   const adapter = await runDistill(session, student, dataset, {
     budget: values.budget,
+    steps,
     precision: precision.split('-')[0] as 'int8',
     engine: (precision.split('-')[1] ?? 'auto') as 'auto',
   });
   const compressed = await runCompress(session, student, adapter, { type: ['q8_0'] });
-  const { steps, epochs, tokensPerSecond } = adapter.manifest.facts as DistillFacts;
-  return { steps, epochs, tokensPerSecond, gguf: servedModel(compressed, 'q8_0') };
+  const { steps: made, epochs, tokensPerSecond, validationLoss, engine } = adapter.manifest.facts as DistillFacts;
+  return { steps: made, epochs, tokensPerSecond, validationLoss, engine, gguf: servedModel(compressed, 'q8_0') };
 }
 
 /** The same token ids, rank, alpha, rate and schedule, and about as many tokens a batch. */
@@ -126,12 +138,14 @@ async function compare(train: string, test: string): Promise<void> {
   } finally {
     rmSync(workspace, { recursive: true, force: true });
   }
-  const head = [`${values.budget} each, ${threads} threads`, 'steps', 'passes', 'tokens/s', 'accuracy', '95% interval'];
-  const rows = measured.map(({ side, steps, epochs, tokensPerSecond, accuracy, interval }) => [
+  const same = steps ? `${steps} steps` : values.budget;
+  const head = [`${same} each, ${threads} threads`, 'steps', 'passes', 'tokens/s', 'validation loss', 'accuracy', '95% interval']; // biome-ignore format: one list
+  const rows = measured.map(({ side, steps, epochs, tokensPerSecond, validationLoss, accuracy, interval }) => [
     side,
     String(steps),
     epochs.toFixed(2),
     tokensPerSecond.toFixed(0),
+    validationLoss?.toFixed(4) ?? '',
     percent(accuracy),
     `${percent(interval.lower)} to ${percent(interval.upper)}`,
   ]);
@@ -141,11 +155,14 @@ async function compare(train: string, test: string): Promise<void> {
   const machine = { date: new Date().toISOString(), cpu: cpus()[0]?.model.trim(), threads, node: process.version };
   const record = {
     ...machine,
-    budget: formatDuration(parseDuration(values.budget, '--budget')),
+    ...(steps ? { steps } : { budget: formatDuration(parseDuration(values.budget, '--budget')) }),
     student: values.student,
     measured,
   };
-  writeFileDurably(fileURLToPath(new URL('accuracy.json', results)), `${JSON.stringify(record, null, 2)}\n`);
+  writeFileDurably(
+    fileURLToPath(new URL(steps ? 'precision.json' : 'accuracy.json', results)),
+    `${JSON.stringify(record, null, 2)}\n`,
+  );
 }
 
 const [train, test] = positionals;

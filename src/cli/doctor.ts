@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import type { Command } from 'commander';
 import { thisMachine } from '../artifacts/store.ts';
 import { formatBytes } from '../base/duration.ts';
+import { instructionSets } from '../base/processor.ts';
 import { findEntry } from '../catalog/entries.ts';
 import { isLibraryFetched, OPENVINO } from '../catalog/library.ts';
 import { probeSources } from '../catalog/probe.ts';
@@ -12,7 +13,7 @@ import { isFetched } from '../catalog/resolve.ts';
 import { DISTILL_DEFAULTS } from '../distill/distill.ts';
 import { measureMatrixSpeed } from '../runtime/matrix-speed.ts';
 import { engineFor } from './engine.ts';
-import { freeDiskBytes, type Gpu, gpus, instructionSets, memory } from './machine.ts';
+import { freeDiskBytes, type Gpu, gpus, memory } from './machine.ts';
 import { print } from './session.ts';
 import { DEFAULT_STUDENT } from './student.ts';
 import { formatTable } from './table.ts';
@@ -54,13 +55,13 @@ async function survey() {
     platform,
     cpu,
     cores,
-    instructionSets: await instructionSets(),
+    instructionSets: instructionSets(),
     memory: memory(),
     freeDiskBytes: freeDiskBytes(existsSync('.') ? '.' : tmpdir()),
     gpus: await gpus(),
     gpuPackages: gpuPackages(),
     matrixSpeed: await measureMatrixSpeed(),
-    engine: { ...engineFor(DISTILL_DEFAULTS, await instructionSets()), inCache: isLibraryFetched(OPENVINO) },
+    engine: { ...engineFor(DISTILL_DEFAULTS, instructionSets()), inCache: isLibraryFetched(OPENVINO) },
     student: { name: DEFAULT_STUDENT, inCache: isFetched(findEntry(DEFAULT_STUDENT)!) },
     sources: await sources,
   };

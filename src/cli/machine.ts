@@ -4,25 +4,6 @@ import { existsSync, readFileSync, statfsSync } from 'node:fs';
 import { freemem, totalmem } from 'node:os';
 import { promisify } from 'node:util';
 
-const INTERESTING = [
-  'sse4_2', 'avx', 'f16c', 'fma', 'avx2', 'avx_vnni', 'avx512f', 'avx512_vnni', 'avx512_bf16', 'amx_tile', 'amx_int8', 'amx_bf16',
-  'asimd', 'asimddp', 'i8mm', 'sve', 'bf16',
-]; // biome-ignore format: one list
-
-/** Instruction sets that matter for matrix products, as the kernel names them; empty where the system does not tell. */
-export async function instructionSets(): Promise<string[]> {
-  if (existsSync('/proc/cpuinfo')) {
-    const line = readFileSync('/proc/cpuinfo', 'utf8').match(/^(?:flags|Features)\s*:(.*)$/m)?.[1] ?? '';
-    const flags = new Set(line.trim().split(/\s+/));
-    return INTERESTING.filter((name) => flags.has(name));
-  }
-  if (process.platform === 'darwin') {
-    const text = await output('sysctl', ['-a', 'hw.optional']);
-    return [...text.matchAll(/^hw\.optional\.(?:arm\.)?(\w+): 1$/gm)].map((match) => match[1]);
-  }
-  return [];
-}
-
 /** Memory this process may use, bytes: the machine's, or a container's limit where that is lower. */
 export function memory(): { totalBytes: number; freeBytes: number } {
   const available = existsSync('/proc/meminfo')

@@ -33,10 +33,10 @@ test('as few layers are computed again as the limit asks for', () => {
 });
 
 test('OpenVINO keeps less, in bfloat16', () => {
-  const usual = fitMemory({ ...shape, compiled: true }, 8e9, 1024, 2);
+  const usual = fitMemory({ ...shape, compiled: 'bf16' }, 8e9, 1024, 2);
   expect([usual.parts.count, usual.parts.lanes, usual.recompute]).toEqual([4, 2, 0]);
   expect(usual.need.memory).toBeLessThan(fitMemory(shape, 8e9, 1024, 2).need.memory);
-  expect(fitMemory({ ...shape, compiled: true }, 1.35e9, 1024, 2).recompute).toBeGreaterThan(0);
+  expect(fitMemory({ ...shape, compiled: 'bf16' }, 1.35e9, 1024, 2).recompute).toBeGreaterThan(0);
 });
 
 test('what cannot fit is refused with the settings that would', () => {

@@ -3,6 +3,7 @@ import { freemem, totalmem } from 'node:os';
 import { formatBytes } from '../base/duration.ts';
 import { CupelError } from '../base/errors.ts';
 import type { ModelConfig, PackLayout } from '../models/model.ts';
+import type { OpenvinoPrecision } from '../runtime/openvino.ts';
 import type { LoraLayout } from '../train/lora.ts';
 import { type PartPlan, partPlans, planParts, whole } from '../train/parts.ts';
 
@@ -30,8 +31,8 @@ export interface Shape {
   stateBytes?: number;
   /** Layers that are computed again in the backward pass; default 0. */
   recompute?: number;
-  /** OpenVINO runs the steps; default ONNX Runtime. */
-  compiled?: boolean;
+  /** OpenVINO runs the steps, and in what; default ONNX Runtime. */
+  compiled?: OpenvinoPrecision;
 }
 
 /** Node, ONNX Runtime and their libraries. */
@@ -39,7 +40,7 @@ const RUNTIME_BYTES = 350e6;
 /** Numbers kept for the backward pass, for each token and layer, in widths of the residual stream (measured on SmolLM2). */
 const WIDTHS_KEPT = 22;
 /** Of a number that OpenVINO keeps, in bfloat16 but for some, and of the code of a layer (measured on SmolLM2). */
-const COMPILED_BYTES = 2;
+const COMPILED_BYTES = { bf16: 2, f32: 4 } as const;
 const COMPILED_LAYER_BYTES = 4e6;
 /** Of a weight that is trained, in the graph alone. */
 const MOVING_COMPILED_BYTES = 8;
@@ -66,7 +67,7 @@ export function estimate(shape: Shape): Need {
     recompute = 0,
     stateBytes = 8,
     moving = 0,
-    compiled = false,
+    compiled,
   } = shape;
   let projections = 0;
   let others = 0;
@@ -83,7 +84,7 @@ export function estimate(shape: Shape): Need {
     layout.prefix ** 2 + layout.rows * layout.length * (layout.prefix + layout.length);
   // parts that are under way at once
   const atOnce = (each: (layout: PackLayout) => number) => parts.lanes * each(parts.layout);
-  const bytes = compiled ? COMPILED_BYTES : 4;
+  const bytes = compiled ? COMPILED_BYTES[compiled] : 4;
   const layer = bytes * (WIDTHS_KEPT * config.hiddenSize * atOnce(tokens) + headsOf(config) * atOnce(scores));
   // one that is computed again keeps its input; while its gradient is computed all of it is there, and what that needs
   const again = recompute * bytes * config.hiddenSize * atOnce(tokens) + (recompute > 0 ? 1.5 * layer : 0);

@@ -13,7 +13,7 @@ import { familyOf } from '../models/families.ts';
 import type { ModelFamily, WeightSource } from '../models/model.ts';
 import { chooseDevice, type Device } from '../runtime/device.ts';
 import { measureInt8Speed } from '../runtime/matrix-speed.ts';
-import { type OpenvinoOptions, openvinoVersion } from '../runtime/openvino.ts';
+import { type OpenvinoOptions, openvinoPrecision, openvinoVersion } from '../runtime/openvino.ts';
 import { takeProfile } from '../runtime/profile.ts';
 import { accumulated } from '../train/accumulate.ts';
 import { gatherTheta, narrowModel, narrowTheta } from '../train/channels.ts';
@@ -154,7 +154,7 @@ async function prepare(
     validation: checking.layout,
     answers,
     stateBytes: STATE_BYTES[options.optimiser ?? 'adamw'],
-    compiled: openvino !== undefined,
+    compiled: openvino && openvinoPrecision(openvino),
   };
   const { parts, recompute, need } = fitMemory(shape, memoryLimit(options.memory), batchTokens, lanes, accumulate);
   say(describeNeed(need));

@@ -11,11 +11,12 @@ import type { Graph } from '../graph/node.ts';
 import { CASES, type OpCase } from '../graph/ops/cases.ts';
 import { float32, floats, type Tensor } from '../graph/tensor.ts';
 import { openOnnx } from './onnx.ts';
-import { openOpenvino, openvinoVersion } from './openvino.ts';
+import { openOpenvino, openvinoPrecision, openvinoVersion } from './openvino.ts';
 import { openReference } from './reference.ts';
 
 const folder = openvinoFolder!;
-const vnni = /avx512_vnni|avx_vnni/.test(existsSync('/proc/cpuinfo') ? readFileSync('/proc/cpuinfo', 'utf8') : '');
+const processor = existsSync('/proc/cpuinfo') ? readFileSync('/proc/cpuinfo', 'utf8') : '';
+const vnni = /avx512_vnni|avx_vnni/.test(processor);
 const MOVING_WEIGHTS: string[] = [];
 const cases = Object.entries(CASES)
   .filter(([op]) => !MOVING_WEIGHTS.includes(op))
@@ -74,6 +75,11 @@ describe.skipIf(!openvinoFolder)('OpenVINO', () => {
     await session.close();
     for (const name of graph.outputs.keys())
       expectClose(results[name], reference[name], Math.max(1e-4, opCase.tolerance ?? 0));
+  });
+
+  it('computes in bfloat16 where the processor has instructions for it, unless told', () => {
+    expect(openvinoPrecision({ folder })).toBe(/avx512_bf16|amx_bf16/.test(processor) ? 'bf16' : 'f32');
+    expect(openvinoPrecision({ folder, precision: 'f32' })).toBe('f32');
   });
 
   // kernels without VNNI add pairs of products in 16 bits, which weights of 127 levels overflow: training takes 63 there

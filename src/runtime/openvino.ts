@@ -3,6 +3,7 @@
 import { writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import koffi from 'koffi';
+import { computesBfloat16, instructionSets } from '../base/processor.ts';
 import type { DType, Graph } from '../graph/node.ts';
 import type { Tensor } from '../graph/tensor.ts';
 import { resultsFor } from './feeds.ts';
@@ -23,11 +24,13 @@ const ELEMENT: Readonly<Record<DType, number>> = {
   int4: 6,
 };
 
+export type OpenvinoPrecision = 'bf16' | 'f32';
+
 export interface OpenvinoOptions {
   /** Folder of the libraries. */
   readonly folder: string;
-  /** What is computed in between products that say what they need; default `bf16`. */
-  readonly precision?: 'bf16' | 'f32';
+  /** What is computed in between products that say what they need; default what `openvinoPrecision` says. */
+  readonly precision?: OpenvinoPrecision;
 }
 
 export interface OpenvinoRuntime extends OpenvinoOptions {
@@ -44,12 +47,17 @@ export function openvinoVersion({ folder }: Pick<OpenvinoOptions, 'folder'>): st
   return loadOpenvino(folder).version.split('-')[0];
 }
 
+/** bfloat16 where the processor has instructions for it: OpenVINO takes it where it has none, too. */
+export function openvinoPrecision({ precision }: OpenvinoOptions): OpenvinoPrecision {
+  return precision ?? (computesBfloat16(instructionSets()) ? 'bf16' : 'f32');
+}
+
 /** @throws CupelError with OpenVINO's message when it refuses the model at `path`, whose constants stay where they are */
 export function openOpenvino(path: string, graph: Graph, runtime: OpenvinoRuntime): ProfiledSession {
   const api = loadOpenvino(runtime.folder);
   const model = made((out) => api.ov_core_read_model(api.core, path, null, out));
   const settings = {
-    INFERENCE_PRECISION_HINT: runtime.precision ?? 'bf16',
+    INFERENCE_PRECISION_HINT: openvinoPrecision(runtime),
     INFERENCE_NUM_THREADS: String(runtime.threads),
     NUM_STREAMS: String(runtime.lanes),
     // compiled chains of single elements cost 0.1 MB each, a quarter of the memory of a step, and win no time

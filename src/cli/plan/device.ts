@@ -1,9 +1,10 @@
 // What a plan runs on: memory, bandwidth and arithmetic of a device, published or measured here.
 import { CupelError } from '../../base/errors.ts';
+import { instructionSets } from '../../base/processor.ts';
 import { DISTILL_DEFAULTS } from '../../distill/distill.ts';
 import { measureMatrixSpeed } from '../../runtime/matrix-speed.ts';
 import { engineFor } from '../engine.ts';
-import { instructionSets, memory } from '../machine.ts';
+import { memory } from '../machine.ts';
 import { measureBandwidth } from './bandwidth.ts';
 
 export interface Device {
@@ -94,6 +95,6 @@ async function thisDevice(): Promise<Device> {
     int8: int8 * 1e9,
     reached: { bandwidth: 1, compute: 1 },
     cpu: true,
-    bfloat16: engineFor(DISTILL_DEFAULTS, await instructionSets()).engine === 'openvino',
+    bfloat16: engineFor(DISTILL_DEFAULTS, instructionSets()).engine === 'openvino',
   };
 }
