@@ -5,6 +5,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { availableParallelism, cpus } from 'node:os';
 import { fileURLToPath } from 'node:url';
+import { computesBfloat16, instructionSets } from '../src/base/processor.ts';
 import { hasWheel, OPENVINO } from '../src/catalog/library.ts';
 import { formatTable } from '../src/cli/table.ts';
 
@@ -16,13 +17,14 @@ interface Measured {
 }
 
 const STEPS = 10;
-/** bfloat16 takes minutes a step where the processor does not have it: of full training one step, and no side longer than this. */
+/** bfloat16 takes minutes a step where the processor does not have it: there one step of full training, and no side longer than this. */
 const MOST_SECONDS = 120;
 const given = process.argv.slice(2);
 const full = given[0] === 'full';
 const numbers = /^(lora|full)$/.test(given[0] ?? '') ? given.slice(1) : given;
 const [rounds, batch, length] = [3, 4, 256].map((usual, i) => Number(numbers[i] ?? usual));
 const threads = availableParallelism();
+const bfloat16 = computesBfloat16(instructionSets());
 const python = process.env.BENCH_PYTHON;
 const file = (name: string) => fileURLToPath(new URL(name, import.meta.url));
 const ours = (kind: string) => [process.execPath, '--import', 'tsx', file('train/ours.ts'), kind];
@@ -41,7 +43,10 @@ const oursSides: Record<string, [string[], number]> = full
       'cupel int8, ONNX Runtime': [ours('int8'), STEPS],
     };
 const peerSides: Record<string, [string[], number]> = full
-  ? { 'PyTorch full float32': [peer('full-float32'), STEPS], 'PyTorch full bfloat16': [peer('full-bfloat16'), 0] }
+  ? {
+      'PyTorch full float32': [peer('full-float32'), STEPS],
+      'PyTorch full bfloat16': [peer('full-bfloat16'), bfloat16 ? STEPS : 0],
+    }
   : { 'PEFT bfloat16': [peer('bfloat16'), STEPS], 'PEFT float32': [peer('float32'), STEPS] };
 const OURS = Object.keys(oursSides);
 const PEERS = python ? Object.keys(peerSides) : [];

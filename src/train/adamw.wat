@@ -1,4 +1,4 @@
-;; AdamW (Loshchilov and Hutter, 2019) on chunks of up to 16,384 numbers, four at a time; see kernels.ts, which fills the memory.
+;; AdamW (Loshchilov and Hutter, 2019), the same with moments in 8 bits, and Lion (Chen et al., 2023) on chunks of up to 16,384 numbers, four at a time; see kernels.ts, which fills the memory.
 ;; `npm run wasm` makes adamw-wasm.ts of this file. Written without calls in the loops: V8 does not inline them.
 (module
   ;; weights at 0, gradient at 64 KiB; in float32 the first moment at 128 KiB and the second at 192 KiB. In 8 bits codes of the first at
@@ -31,6 +31,34 @@
             (f32x4.add
               (f32x4.mul (f32x4.sqrt (local.get $v)) (f32x4.splat (local.get $correction)))
               (f32x4.splat (local.get $epsilon))))))
+      (br_if $next
+        (i32.lt_u (local.tee $at (i32.add (local.get $at) (i32.const 16))) (local.get $end)))))
+
+  ;; the momentum lies where AdamW has its first moment
+  (func (export "lion") (param $count i32) (param $clip f32)
+    (param $beta1 f32) (param $rest1 f32) (param $beta2 f32) (param $rest2 f32) (param $rate f32) (param $keep f32)
+    (local $at i32) (local $end i32) (local $g v128) (local $m v128) (local $toward v128) (local $zero v128)
+    (local.set $end (i32.shl (local.get $count) (i32.const 2)))
+    (loop $next
+      (local.set $g (f32x4.mul (v128.load offset=0x10000 (local.get $at)) (f32x4.splat (local.get $clip))))
+      (local.set $m (v128.load offset=0x20000 (local.get $at)))
+      (local.set $toward
+        (f32x4.add
+          (f32x4.mul (local.get $m) (f32x4.splat (local.get $beta1)))
+          (f32x4.mul (local.get $g) (f32x4.splat (local.get $rest1)))))
+      ;; the rate with the sign of where it goes
+      (local.set $toward
+        (f32x4.sub
+          (v128.and (f32x4.gt (local.get $toward) (local.get $zero)) (f32x4.splat (local.get $rate)))
+          (v128.and (f32x4.lt (local.get $toward) (local.get $zero)) (f32x4.splat (local.get $rate)))))
+      (v128.store (local.get $at)
+        (f32x4.sub
+          (f32x4.mul (v128.load (local.get $at)) (f32x4.splat (local.get $keep)))
+          (local.get $toward)))
+      (v128.store offset=0x20000 (local.get $at)
+        (f32x4.add
+          (f32x4.mul (local.get $m) (f32x4.splat (local.get $beta2)))
+          (f32x4.mul (local.get $g) (f32x4.splat (local.get $rest2)))))
       (br_if $next
         (i32.lt_u (local.tee $at (i32.add (local.get $at) (i32.const 16))) (local.get $end)))))
 

@@ -5,7 +5,7 @@ import { AdamW } from './adamw.ts';
 import { BLOCK } from './adamw-8bit.ts';
 import { ADAMW_WASM } from './adamw-wasm.ts';
 import { dynamicCode } from './dynamic-code.ts';
-import { AdamW8bitKernel, CHUNK } from './kernels.ts';
+import { AdamW8bitKernel, CHUNK, LionKernel } from './kernels.ts';
 
 const FACTORS = { clip: 1, beta1: 0.9, beta2: 0.99, step: 1e-3, correction: 1, epsilon: 1e-8, keep: 1 };
 
@@ -50,5 +50,24 @@ test('moments in 8 bits get the nearest codes, at any length', () => {
         expect(Math.abs(moments[i].codes[at] - codes[i].encode(value / largest))).toBeLessThanOrEqual(1);
       });
     });
+  }
+});
+
+test('Lion moves each weight by the rate, the way its momentum and its gradient say', () => {
+  const random = new Random(3);
+  const size = CHUNK + 5;
+  const draw = () => Float32Array.from({ length: size }, () => random.normal());
+  const [weights, gradient, momentum] = [draw(), draw(), draw()];
+  gradient[3] = 0;
+  momentum[3] = 0;
+  const before = { weights: weights.slice(), momentum: momentum.slice() };
+  const factors = { clip: 0.5, beta1: 0.9, beta2: 0.99, rate: 1e-3, keep: 0.999 };
+  new LionKernel().update(weights, gradient, momentum, factors);
+  for (let i = 0; i < size; i++) {
+    const g = 0.5 * gradient[i];
+    const toward = 0.9 * before.momentum[i] + 0.1 * g;
+    const moved = before.weights[i] * 0.999 - 1e-3 * Math.sign(toward);
+    expect(Math.abs(weights[i] - moved), `weight ${i}`).toBeLessThan(1e-6);
+    expect(Math.abs(momentum[i] - (0.99 * before.momentum[i] + 0.01 * g)), `momentum ${i}`).toBeLessThan(1e-6);
   }
 });

@@ -36,6 +36,7 @@ interface Exports {
   readonly memory: { readonly buffer: ArrayBuffer };
   readonly adamw: Kernel;
   readonly adamw8bit: Kernel;
+  readonly lion: Kernel;
 }
 
 /** @types/node leaves out what WebAssembly has in every Node. */
@@ -53,12 +54,35 @@ function inOrder({ clip, beta1, beta2, step, correction, epsilon, keep }: AdamWF
   return [clip, beta1, 1 - beta1, beta2, 1 - beta2, step, correction, epsilon, keep];
 }
 
+/** Arrays of one length, chunk by chunk through the memory of a kernel, where they lie one page behind the other. */
+class Chunks {
+  readonly #parts: readonly Float32Array[];
+
+  constructor({ memory }: Exports, arrays: number) {
+    const pages = [0, AT.gradient, AT.first, AT.second].slice(0, arrays);
+    this.#parts = pages.map((at) => new Float32Array(memory.buffer, at, CHUNK));
+  }
+
+  /** All arrays but the second, the gradient, are written back. */
+  each(arrays: readonly Float32Array[], kernel: (count: number) => void): void {
+    const size = arrays[0].length;
+    for (let start = 0; start < size; start += CHUNK) {
+      const count = Math.min(CHUNK, size - start);
+      arrays.forEach((array, i) => {
+        this.#parts[i].set(array.subarray(start, start + count));
+      });
+      kernel(count);
+      arrays.forEach((array, i) => {
+        if (i !== 1) array.set(this.#parts[i].subarray(0, count), start);
+      });
+    }
+  }
+}
+
 /** AdamW on arrays of one length. */
 export class AdamWKernel {
   readonly #exports = instance();
-  readonly #parts = [0, AT.gradient, AT.first, AT.second].map(
-    (at) => new Float32Array(this.#exports.memory.buffer, at, CHUNK),
-  );
+  readonly #chunks = new Chunks(this.#exports, 4);
 
   /** Moves weights and both moments in place. */
   update(
@@ -69,17 +93,31 @@ export class AdamWKernel {
     factors: AdamWFactors,
   ): void {
     const given = inOrder(factors);
-    const arrays = [weights, gradient, first, second];
-    for (let start = 0; start < weights.length; start += CHUNK) {
-      const count = Math.min(CHUNK, weights.length - start);
-      arrays.forEach((array, i) => {
-        this.#parts[i].set(array.subarray(start, start + count));
-      });
-      this.#exports.adamw(count, ...given);
-      arrays.forEach((array, i) => {
-        if (array !== gradient) array.set(this.#parts[i].subarray(0, count), start);
-      });
-    }
+    this.#chunks.each([weights, gradient, first, second], (count) => this.#exports.adamw(count, ...given));
+  }
+}
+
+/** What an update of Lion comes to beside the arrays, all in float32. */
+export interface LionFactors {
+  /** What the gradient is multiplied by. */
+  readonly clip: number;
+  readonly beta1: number;
+  readonly beta2: number;
+  readonly rate: number;
+  /** Share of a weight that decay leaves. */
+  readonly keep: number;
+}
+
+/** Lion on arrays of one length. */
+export class LionKernel {
+  readonly #exports = instance();
+  readonly #chunks = new Chunks(this.#exports, 3);
+
+  /** Moves weights and the momentum in place. */
+  update(weights: Float32Array, gradient: Float32Array, momentum: Float32Array, factors: LionFactors): void {
+    const { clip, beta1, beta2, rate, keep } = factors;
+    const given = [clip, beta1, 1 - beta1, beta2, 1 - beta2, rate, keep];
+    this.#chunks.each([weights, gradient, momentum], (count) => this.#exports.lion(count, ...given));
   }
 }
 

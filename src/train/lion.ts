@@ -1,4 +1,5 @@
 // Lion (Chen et al., 2023): the sign of an interpolated momentum; half of what AdamW remembers, and a rate about ten times smaller.
+import { LionKernel } from './kernels.ts';
 import type { Optimiser } from './optimiser.ts';
 
 export interface LionOptions {
@@ -14,6 +15,7 @@ export interface LionOptions {
 export const LION: LionOptions = { beta1: 0.9, beta2: 0.99, weightDecay: 0, maxNorm: 1 };
 
 export class Lion implements Optimiser {
+  readonly #kernel = new LionKernel();
   readonly #momentum: Float32Array;
   readonly #options: LionOptions;
 
@@ -24,15 +26,9 @@ export class Lion implements Optimiser {
 
   update(weights: Float32Array, gradient: Float32Array, rate: number, norm: number): void {
     const { beta1, beta2, weightDecay, maxNorm } = this.#options;
-    const momentum = this.#momentum;
     const clip = norm > maxNorm ? maxNorm / norm : 1;
-    const keep = 1 - rate * weightDecay;
-    for (let i = 0; i < weights.length; i++) {
-      const g = gradient[i] * clip;
-      const direction = Math.sign(beta1 * momentum[i] + (1 - beta1) * g);
-      weights[i] = weights[i] * keep - rate * direction;
-      momentum[i] = beta2 * momentum[i] + (1 - beta2) * g;
-    }
+    const factors = { clip, beta1, beta2, rate, keep: 1 - rate * weightDecay };
+    this.#kernel.update(weights, gradient, this.#momentum, factors);
   }
 
   state() {
