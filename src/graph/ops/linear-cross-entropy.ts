@@ -157,6 +157,8 @@ function reduce(w: OnnxWriter, type: string, x: string): string {
  * when it loads, or make them all before the first is used.
  */
 function slice(w: OnnxWriter, { inputs: [, table] }: Node<Name>, { start, end }: Part, after: string): string {
+  const fixed = (at: number) => w.int64([at]);
+  if (w.reader === 'openvino') return call(w, 'Slice', [table.name, fixed(start), fixed(end), fixed(0)]);
   const rows = w.temporary();
   w.node('Shape', [after], [rows], { start: { int: 0 }, end: { int: 1 } });
   const nothing = call(w, 'Sub', [rows, rows]);
