@@ -1,11 +1,11 @@
 // Accuracy after a fixed time of training, beside PyTorch with PEFT after the same time; or after the same steps, which says what
 // each precision costs. Every side is served and scored alike.
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism, cpus, tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { parseArgs } from 'node:util';
+import { isDeepStrictEqual, parseArgs } from 'node:util';
 import { writeFileDurably } from '../src/base/durable.ts';
 import { formatDuration, parseDuration } from '../src/base/duration.ts';
 import { toJsonl } from '../src/base/jsonl.ts';
@@ -29,9 +29,11 @@ import { percent } from '../src/report/verdict.ts';
 const HELP = `npm run bench:accuracy -- TRAIN.jsonl TEST.jsonl [options]
   --budget TIME   of training, the same for all sides (5m)
   --steps N       so many steps on the same batches in place of a budget; not with peft. Writes precision.json
+  --seed N        of the adapter and the order of conversations (0)
   --sides LIST    of int8 (with the faster engine), int8-onnxruntime, int4, float32, peft (in float32) and peft-bfloat16, with commas (int8,peft,peft-bfloat16); peft wants BENCH_PYTHON with torch, transformers and peft
   --student NAME  catalog name, GGUF file or Hugging Face folder (${DEFAULT_STUDENT})
-Rows are OpenAI chat conversations, as \`cupel import\` takes them. Writes bench/results/accuracy.json; \`npm run bench:precision -- TRAIN TEST\` is
+Rows are OpenAI chat conversations, as \`cupel import\` takes them. Writes bench/results/accuracy.json, where what was measured
+alike on this machine of other sides and seeds stays; \`npm run bench:precision -- TRAIN TEST\` is
 150 steps in each precision.`;
 
 const { values, positionals } = parseArgs({
@@ -39,6 +41,7 @@ const { values, positionals } = parseArgs({
   options: {
     budget: { type: 'string', default: '5m' },
     steps: { type: 'string' },
+    seed: { type: 'string', default: '0' },
     sides: { type: 'string', default: 'int8,peft,peft-bfloat16' },
     student: { type: 'string', default: DEFAULT_STUDENT },
     help: { type: 'boolean', default: false },
@@ -47,10 +50,13 @@ const { values, positionals } = parseArgs({
 
 const steps = values.steps === undefined ? undefined : Number(values.steps);
 if (steps !== undefined && !(Number.isInteger(steps) && steps > 0)) throw new Error('--steps takes a whole number');
+const seed = Number(values.seed);
+if (!Number.isInteger(seed)) throw new Error('--seed takes a whole number');
 if (steps && values.sides.includes('peft')) throw new Error('peft trains for a budget, not for --steps');
 
 interface Measured {
   side: string;
+  seed: number;
   engine?: string;
   steps: number;
   epochs: number;
@@ -63,7 +69,7 @@ interface Measured {
   versions?: Record<string, string>;
 }
 
-type Trained = Omit<Measured, 'side' | 'accuracy' | 'interval' | 'items'> & { gguf: string };
+type Trained = Omit<Measured, 'side' | 'seed' | 'accuracy' | 'interval' | 'items'> & { gguf: string };
 
 const threads = availableParallelism();
 
@@ -71,6 +77,7 @@ async function ours(session: Session, student: Student, dataset: MadeArtifact, p
   const adapter = await runDistill(session, student, dataset, {
     budget: values.budget,
     steps,
+    seed,
     precision: precision.split('-')[0] as 'int8',
     engine: (precision.split('-')[1] ?? 'auto') as 'auto',
   });
@@ -101,7 +108,7 @@ async function peft(
     const sizes = [parseDuration(values.budget, '--budget'), threads, Math.max(1, Math.round(batchTokens / mean)), learningRate, rank, alpha]; // biome-ignore format: one list
     const script = fileURLToPath(new URL('train/peft_accuracy.py', import.meta.url));
     const out = join(folder, 'adapter');
-    const told = execFileSync(python, [script, model, samples, out, ...sizes.map(String), dtype], {
+    const told = execFileSync(python, [script, model, samples, out, ...sizes.map(String), dtype, String(seed)], {
       encoding: 'utf8',
       stdio: ['ignore', 'pipe', 'ignore'],
     });
@@ -132,16 +139,19 @@ async function compare(train: string, test: string): Promise<void> {
           ? peft(student, dataset, folder, side === 'peft' ? 'float32' : 'bfloat16')
           : ours(session, student, dataset, side));
         const { gguf, ...facts } = trained;
-        measured.push({ side, ...facts, ...(await score(session, dataset, gguf)) });
+        measured.push({ side, seed, ...facts, ...(await score(session, dataset, gguf)) });
       }
     });
   } finally {
     rmSync(workspace, { recursive: true, force: true });
   }
+  const results = fileURLToPath(new URL(`results/${steps ? 'precision' : 'accuracy'}.json`, import.meta.url));
+  const all = [...measuredBefore(results, measured), ...measured];
   const same = steps ? `${steps} steps` : values.budget;
-  const head = [`${same} each, ${threads} threads`, 'steps', 'passes', 'tokens/s', 'validation loss', 'accuracy', '95% interval']; // biome-ignore format: one list
-  const rows = measured.map(({ side, steps, epochs, tokensPerSecond, validationLoss, accuracy, interval }) => [
+  const head = [`${same} each, ${threads} threads`, 'seed', 'steps', 'passes', 'tokens/s', 'validation loss', 'accuracy', '95% interval']; // biome-ignore format: one list
+  const rows = all.map(({ side, seed, steps, epochs, tokensPerSecond, validationLoss, accuracy, interval }) => [
     side,
+    String(seed),
     String(steps),
     epochs.toFixed(2),
     tokensPerSecond.toFixed(0),
@@ -150,19 +160,25 @@ async function compare(train: string, test: string): Promise<void> {
     `${percent(interval.lower)} to ${percent(interval.upper)}`,
   ]);
   console.log(formatTable([head, ...rows]));
-  const results = new URL('results/', import.meta.url);
-  mkdirSync(results, { recursive: true });
-  const machine = { date: new Date().toISOString(), cpu: cpus()[0]?.model.trim(), threads, node: process.version };
-  const record = {
-    ...machine,
-    ...(steps ? { steps } : { budget: formatDuration(parseDuration(values.budget, '--budget')) }),
-    student: values.student,
-    measured,
-  };
-  writeFileDurably(
-    fileURLToPath(new URL(steps ? 'precision.json' : 'accuracy.json', results)),
-    `${JSON.stringify(record, null, 2)}\n`,
-  );
+  mkdirSync(dirname(results), { recursive: true });
+  const record = { date: new Date().toISOString(), ...conditions, measured: all };
+  writeFileDurably(results, `${JSON.stringify(record, null, 2)}\n`);
+}
+
+const conditions = {
+  cpu: cpus()[0]?.model.trim(),
+  threads,
+  node: process.version,
+  ...(steps ? { steps } : { budget: formatDuration(parseDuration(values.budget, '--budget')) }),
+  student: values.student,
+};
+
+/** Of other sides and seeds, where all else was alike. */
+function measuredBefore(results: string, now: readonly Measured[]): Measured[] {
+  if (!existsSync(results)) return [];
+  const { date: _, measured, ...before } = JSON.parse(readFileSync(results, 'utf8'));
+  const again = (one: Measured) => now.some(({ side, seed }) => side === one.side && seed === one.seed);
+  return isDeepStrictEqual(before, conditions) ? (measured as Measured[]).filter((one) => !again(one)) : [];
 }
 
 const [train, test] = positionals;

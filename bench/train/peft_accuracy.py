@@ -1,6 +1,6 @@
 """The peer of bench/accuracy.ts: LoRA by PyTorch and PEFT on samples that Cupel made, for a budget of time. Prints one line of JSON.
 
-usage: peft_accuracy.py MODEL_FOLDER SAMPLES.jsonl OUT_FOLDER SECONDS THREADS ROWS RATE RANK ALPHA DTYPE
+usage: peft_accuracy.py MODEL_FOLDER SAMPLES.jsonl OUT_FOLDER SECONDS THREADS ROWS RATE RANK ALPHA DTYPE SEED
 A sample is {"ids": [...], "answers": [[start, end], ...]}; loss on the answers only, ROWS a batch padded to its longest, AdamW, a
 linear warm-up of 5 steps and then half a cosine down to 5% over the budget. Loading the model counts towards the budget.
 """
@@ -20,8 +20,8 @@ seconds, threads, rows, rate, rank, alpha = (float(value) for value in sys.argv[
 dtype = getattr(torch, sys.argv[10])
 rows = int(rows)
 torch.set_num_threads(int(threads))
-torch.manual_seed(0)
-random.seed(0)
+torch.manual_seed(int(sys.argv[11]))
+random.seed(int(sys.argv[11]))
 with open(samples, encoding="utf-8") as file:
     data = [json.loads(line) for line in file]
 model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=dtype)

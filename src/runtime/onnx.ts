@@ -1,16 +1,13 @@
 // Runs a graph with ONNX Runtime. `run` blocks the thread it is called on: long work belongs in a worker.
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { availableParallelism, tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { availableParallelism } from 'node:os';
 import { InferenceSession, type OnnxValue, Tensor as OrtTensor } from 'onnxruntime-node';
 import { CupelError } from '../base/errors.ts';
 import type { DType, Graph, TensorData } from '../graph/node.ts';
 import type { Tensor } from '../graph/tensor.ts';
 import { verify } from '../graph/verify.ts';
-import { printOnnx } from '../onnx/print.ts';
-import { ConstantFile } from './constant-file.ts';
 import type { Device } from './device.ts';
 import { bindSymbols } from './feeds.ts';
+import { ModelFolder } from './model-folder.ts';
 import { openNative } from './native.ts';
 import { loadOrt } from './native-library.ts';
 import { type OpenvinoOptions, openOpenvino } from './openvino.ts';
@@ -24,6 +21,8 @@ export interface OnnxOptions {
   threads?: number;
   /** Where the model and its constants lie while the session is open; default: a folder under the system's temporary one. */
   folder?: string;
+  /** In place of a folder of its own: where the models of sessions lie that have constants in common. Its owner closes it. */
+  models?: ModelFolder;
   /** Keep constant weights in a second, rearranged copy that multiplies faster; default false. */
   prepack?: boolean;
   /** Write a profile of the first runs to a file with this prefix. */
@@ -39,9 +38,12 @@ export interface OnnxOptions {
 /** @throws CupelError when the graph is not well formed or ONNX Runtime refuses it */
 export async function openOnnx(graph: Graph, options: OnnxOptions = {}): Promise<Session> {
   verify(graph);
-  const folder = mkdtempSync(join(options.folder ?? tmpdir(), 'cupel-onnx-'));
+  const models = options.models ?? new ModelFolder(options.folder);
+  const letGo = () => {
+    if (!options.models) models.close();
+  };
   try {
-    const session = await load(graph, folder, options);
+    const session = await load(graph, models, options);
     let profiled = options.profile ? PROFILED_RUNS : 0;
     return {
       run: async (feeds, into) => {
@@ -52,26 +54,20 @@ export async function openOnnx(graph: Graph, options: OnnxOptions = {}): Promise
       close: async () => {
         if (profiled > 0) session.endProfiling();
         await session.close();
-        rmSync(folder, { recursive: true, force: true });
+        letGo();
       },
     };
   } catch (error) {
-    rmSync(folder, { recursive: true, force: true });
+    letGo();
     throw error;
   }
 }
 
-async function load(graph: Graph, folder: string, options: OnnxOptions): Promise<ProfiledSession> {
+async function load(graph: Graph, models: ModelFolder, options: OnnxOptions): Promise<ProfiledSession> {
   const { lanes = 1, threads = availableParallelism(), profile } = options;
   const openvino = usesDevice(options) ? undefined : options.openvino;
-  const path = join(folder, 'model.onnx');
-  const constants = new ConstantFile(join(folder, 'constants.bin'));
-  try {
-    writeFileSync(path, printOnnx(graph, constants, openvino ? 'openvino' : 'onnxruntime'));
-  } finally {
-    constants.close();
-  }
-  if (openvino) return openOpenvino(path, graph, { ...openvino, threads, lanes, profile });
+  const path = models.write(graph, openvino ? 'openvino' : 'onnxruntime');
+  if (openvino) return openOpenvino(path, graph, { ...openvino, threads, lanes, profile, constants: models.constants });
   const ort = lanes > 1 && !usesDevice(options) ? loadOrt() : null;
   try {
     if (ort) return openNative(ort, path, graph, { ...options, threads: Math.max(1, Math.floor(threads / lanes)) });

@@ -1,7 +1,6 @@
 // A session on OpenVINO's processor plugin, which compiles a graph: chains of single elements become one loop, products with int8
 // weights run on VNNI or AMX and all between them in bfloat16.
 import { writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
 import koffi from 'koffi';
 import { computesBfloat16, instructionSets } from '../base/processor.ts';
 import type { DType, Graph } from '../graph/node.ts';
@@ -38,6 +37,8 @@ export interface OpenvinoRuntime extends OpenvinoOptions {
   readonly threads: number;
   /** Runs at once, each with its share of the threads. */
   readonly lanes: number;
+  /** The file of the model's constants, if it has one. */
+  readonly constants?: string;
   /** Prefix of the file that `endProfiling` writes. */
   readonly profile?: string;
 }
@@ -73,7 +74,7 @@ export function openOpenvino(path: string, graph: Graph, runtime: OpenvinoRuntim
   api.release.ov_model_free(model);
   // the plugin has copies of its own, arranged for its products: some are made now, the others by the first run
   const arranged = () => {
-    letGoOfPages(join(dirname(path), 'constants.bin'));
+    if (runtime.constants) letGoOfPages(runtime.constants);
     trimHeap();
   };
   arranged();

@@ -45,7 +45,8 @@ function transform(x: Float32Array, at: number, size: number): void {
   for (let half = 1; half < size; half *= 2) {
     for (let i = at; i < at + size; i += 2 * half) {
       for (let j = i; j < i + half; j++) {
-        const [a, b] = [x[j], x[j + half]];
+        const a = x[j];
+        const b = x[j + half];
         x[j] = a + b;
         x[j + half] = a - b;
       }

@@ -4,6 +4,7 @@ import type { Graph, Value } from '../graph/node.ts';
 import { frozenCut, pruned, splitGraph } from '../graph/split.ts';
 import { floats, type Tensor } from '../graph/tensor.ts';
 import type { PackLayout } from '../models/model.ts';
+import { ModelFolder } from '../runtime/model-folder.ts';
 import { type OnnxOptions, openOnnx } from '../runtime/onnx.ts';
 import type { Session, Tensors } from '../runtime/session.ts';
 import { FeatureCache, featureBytes, frozenFeeds } from './features.ts';
@@ -95,6 +96,23 @@ const MOST_FEATURE_BYTES = 2 ** 31;
 
 /** Loads the weights into the sessions; unless layers are sampled `base.weights` may be closed when this returns. */
 export async function openTrainer(training: Packing, validation: Packing, options: TrainerOptions): Promise<Trainer> {
+  // steps, whatever is trained in them, and validation have the same weights
+  const models = new ModelFolder(options.runtime.folder);
+  try {
+    const runtime = { ...options.runtime, models };
+    const trainer = await openSharing(training, validation, { ...options, runtime });
+    const close = async () => {
+      await trainer.close();
+      models.close();
+    };
+    return { ...trainer, close };
+  } catch (error) {
+    models.close();
+    throw error;
+  }
+}
+
+async function openSharing(training: Packing, validation: Packing, options: TrainerOptions): Promise<Trainer> {
   const { base, lora, precision, runtime, seed, weighting, selectTokens } = options;
   const common = { base, lora, precision };
   // all but the step itself stays with ONNX Runtime, which does not compile for long
