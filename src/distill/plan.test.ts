@@ -39,6 +39,12 @@ test('OpenVINO keeps less, in bfloat16', () => {
   expect(fitMemory({ ...shape, compiled: 'bf16' }, 1.35e9, 1024, 2).recompute).toBeGreaterThan(0);
 });
 
+test('OpenVINO arranges the parts of a large vocabulary for both passes, in bfloat16', () => {
+  const need = (vocabularySize: number) =>
+    fitMemory({ ...shape, answers: 0, config: { ...config, vocabularySize }, compiled: 'bf16' }, 8e9, 1024, 2).need;
+  expect(need(100_000).memory - need(65_536).memory).toBe(2 * 2 * 100_000 * config.hiddenSize);
+});
+
 test('what cannot fit is refused with the settings that would', () => {
   expect(() => fitMemory(shape, 3e8, 1024)).toThrow(/needs at least .* of memory/);
 });

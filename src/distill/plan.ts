@@ -2,6 +2,7 @@
 import { freemem, totalmem } from 'node:os';
 import { formatBytes } from '../base/duration.ts';
 import { CupelError } from '../base/errors.ts';
+import { WHOLE_VOCABULARY } from '../models/loss.ts';
 import type { ModelConfig, PackLayout } from '../models/model.ts';
 import type { OpenvinoPrecision } from '../runtime/openvino.ts';
 import type { LoraLayout } from '../train/lora.ts';
@@ -37,8 +38,8 @@ export interface Shape {
 
 /** Node, ONNX Runtime and their libraries. */
 const RUNTIME_BYTES = 350e6;
-/** Numbers kept for the backward pass, for each token and layer, in widths of the residual stream (measured on SmolLM2). */
-const WIDTHS_KEPT = 22;
+/** Numbers kept for the backward pass, for each token and layer: in widths of the residual stream and of the feed-forward block. */
+const WIDTHS_KEPT = { residual: 11, feedForward: 4 };
 /** Of a number that OpenVINO keeps, in bfloat16 but for some, and of the code of a layer (measured on SmolLM2). */
 const COMPILED_BYTES = { bf16: 2, f32: 4 } as const;
 const COMPILED_LAYER_BYTES = 4e6;
@@ -85,7 +86,7 @@ export function estimate(shape: Shape): Need {
   // parts that are under way at once
   const atOnce = (each: (layout: PackLayout) => number) => parts.lanes * each(parts.layout);
   const bytes = compiled ? COMPILED_BYTES[compiled] : 4;
-  const layer = bytes * (WIDTHS_KEPT * config.hiddenSize * atOnce(tokens) + headsOf(config) * atOnce(scores));
+  const layer = bytes * (keptOf(config) * atOnce(tokens) + headsOf(config) * atOnce(scores));
   // one that is computed again keeps its input; while its gradient is computed all of it is there, and what that needs
   const again = recompute * bytes * config.hiddenSize * atOnce(tokens) + (recompute > 0 ? 1.5 * layer : 0);
   const kept = (config.layers - recompute) * layer + again;
@@ -94,6 +95,11 @@ export function estimate(shape: Shape): Need {
   // made in each step: one way round until the backward pass, the other until its product is done; OpenVINO makes them in bfloat16 first
   const copies = precision === 'int8' ? (compiled ? MOVING_COMPILED_BYTES : 2) * moving : 0;
   const logits = 4 * LOGIT_COPIES * ((answers * parts.lanes) / parts.count) * config.vocabularySize;
+  // a large vocabulary's parts are arranged for the products of both passes
+  const table =
+    compiled && config.vocabularySize > WHOLE_VOCABULARY
+      ? 2 * COMPILED_BYTES[compiled] * config.vocabularySize * config.hiddenSize
+      : 0;
   const gradients = parts.lanes > 1 ? 4 * parts.lanes * lora.size : 0;
   const validating = 8 * (8 * config.hiddenSize * tokens(validation) + 2 * headsOf(config) * scores(validation));
   return {
@@ -102,6 +108,7 @@ export function estimate(shape: Shape): Need {
       (compiled ? COMPILED_LAYER_BYTES * (config.layers + recompute) : 0) +
       dequantised +
       copies +
+      table +
       constants +
       validationConstants +
       kept +
@@ -109,8 +116,14 @@ export function estimate(shape: Shape): Need {
       gradients +
       validating +
       (4 * 4 + stateBytes) * lora.size,
-    disk: constants + validationConstants + 3 * (8 + stateBytes) * lora.size,
+    // steps and validation have them in common
+    disk: constants + 3 * (8 + stateBytes) * lora.size,
   };
+}
+
+function keptOf(config: ModelConfig): number {
+  const { intermediateSize = 2 * config.hiddenSize } = config as { intermediateSize?: number };
+  return WIDTHS_KEPT.residual * config.hiddenSize + WIDTHS_KEPT.feedForward * intermediateSize;
 }
 
 function headsOf(config: ModelConfig): number {

@@ -20,7 +20,7 @@ export function logitsOf<C extends ModelConfig>(
 }
 
 /** A vocabulary of more words than this meets the hidden states in parts. */
-const WHOLE_VOCABULARY = 65_536;
+export const WHOLE_VOCABULARY = 65_536;
 const PART = 16_384;
 
 /**
