@@ -1,4 +1,5 @@
 // Runs a graph with ONNX Runtime. `run` blocks the thread it is called on: long work belongs in a worker.
+import { rmSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { InferenceSession, type OnnxValue, Tensor as OrtTensor } from 'onnxruntime-node';
 import { CupelError } from '../base/errors.ts';
@@ -39,11 +40,15 @@ export interface OnnxOptions {
 export async function openOnnx(graph: Graph, options: OnnxOptions = {}): Promise<Session> {
   verify(graph);
   const models = options.models ?? new ModelFolder(options.folder);
+  const openvino = usesDevice(options) ? undefined : options.openvino;
+  let path = '';
   const letGo = () => {
-    if (!options.models) models.close();
+    if (options.models) rmSync(path, { force: true });
+    else models.close();
   };
   try {
-    const session = await load(graph, models, options);
+    path = models.write(graph, openvino ? 'openvino' : 'onnxruntime');
+    const session = await load(path, graph, { ...options, openvino, models });
     let profiled = options.profile ? PROFILED_RUNS : 0;
     return {
       run: async (feeds, into) => {
@@ -63,11 +68,10 @@ export async function openOnnx(graph: Graph, options: OnnxOptions = {}): Promise
   }
 }
 
-async function load(graph: Graph, models: ModelFolder, options: OnnxOptions): Promise<ProfiledSession> {
-  const { lanes = 1, threads = availableParallelism(), profile } = options;
-  const openvino = usesDevice(options) ? undefined : options.openvino;
-  const path = models.write(graph, openvino ? 'openvino' : 'onnxruntime');
-  if (openvino) return openOpenvino(path, graph, { ...openvino, threads, lanes, profile, constants: models.constants });
+async function load(path: string, graph: Graph, options: OnnxOptions): Promise<ProfiledSession> {
+  const { lanes = 1, threads = availableParallelism(), profile, openvino, models } = options;
+  if (openvino)
+    return openOpenvino(path, graph, { ...openvino, threads, lanes, profile, constants: models?.constants });
   const ort = lanes > 1 && !usesDevice(options) ? loadOrt() : null;
   try {
     if (ort) return openNative(ort, path, graph, { ...options, threads: Math.max(1, Math.floor(threads / lanes)) });
