@@ -50,18 +50,19 @@ export function register(program: Command): void {
 async function survey() {
   const { cpu, cores, node, platform } = thisMachine();
   const sources = probeSources();
+  const sets = instructionSets();
   return {
     node,
     platform,
     cpu,
     cores,
-    instructionSets: instructionSets(),
+    instructionSets: sets,
     memory: memory(),
     freeDiskBytes: freeDiskBytes(existsSync('.') ? '.' : tmpdir()),
     gpus: await gpus(),
     gpuPackages: gpuPackages(),
     matrixSpeed: await measureMatrixSpeed(),
-    engine: { ...engineFor(DISTILL_DEFAULTS, instructionSets()), inCache: isLibraryFetched(OPENVINO) },
+    engine: { ...engineFor(DISTILL_DEFAULTS, sets), inCache: isLibraryFetched(OPENVINO) },
     student: { name: DEFAULT_STUDENT, inCache: isFetched(findEntry(DEFAULT_STUDENT)!) },
     sources: await sources,
   };

@@ -152,18 +152,21 @@ function reduce(w: OnnxWriter, type: string, x: string): string {
   return call(w, type, [x, w.int64([-1])]);
 }
 
-/**
- * Rows of the table. The bounds depend on the size of `after`, which only the run tells: else ONNX Runtime would copy all parts
- * when it loads, or make them all before the first is used.
- */
+/** Rows of the table. */
 function slice(w: OnnxWriter, { inputs: [, table] }: Node<Name>, { start, end }: Part, after: string): string {
-  const fixed = (at: number) => w.int64([at]);
-  if (w.reader === 'openvino') return call(w, 'Slice', [table.name, fixed(start), fixed(end), fixed(0)]);
+  const bound = w.reader === 'openvino' ? (at: number) => w.int64([at]) : boundsOfRun(w, after);
+  return call(w, 'Slice', [table.name, bound(start), bound(end), w.int64([0])]);
+}
+
+/**
+ * Bounds that depend on the size of `after`, which only the run tells: else ONNX Runtime would copy all parts when it loads, or make
+ * them all before the first is used. OpenVINO is slow at such slices; what it cuts when it compiles it keeps in bfloat16.
+ */
+function boundsOfRun(w: OnnxWriter, after: string): (at: number) => string {
   const rows = w.temporary();
   w.node('Shape', [after], [rows], { start: { int: 0 }, end: { int: 1 } });
   const nothing = call(w, 'Sub', [rows, rows]);
-  const bound = (at: number) => call(w, 'Add', [nothing, w.int64([at])]);
-  return call(w, 'Slice', [table.name, bound(start), bound(end), w.int64([0])]);
+  return (at) => call(w, 'Add', [nothing, w.int64([at])]);
 }
 
 function partLogits(w: OnnxWriter, node: Node<Name>, words: string): string {
