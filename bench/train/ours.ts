@@ -5,6 +5,7 @@ import { OPENVINO, resolveLibrary } from '../../src/catalog/library.ts';
 import { resolveModel } from '../../src/catalog/resolve.ts';
 import { openCheckpoint } from '../../src/formats/checkpoint.ts';
 import { familyOf } from '../../src/models/families.ts';
+import { Crew } from '../../src/train/crew.ts';
 import type { Precision } from '../../src/train/frozen.ts';
 import { fullLayout } from '../../src/train/full.ts';
 import { fullPrecision, openFullTrainer } from '../../src/train/full-trainer.ts';
@@ -57,13 +58,14 @@ const told = (what: string) =>
   console.error(what, (process.memoryUsage().rss / 1e6).toFixed(0), (process.resourceUsage().maxRSS / 1e3).toFixed(0));
 told('open');
 const theta = trainer.initial.slice();
-const optimiser = makeOptimiser('adamw', theta.length);
+const crew = new Crew(threads);
+const optimiser = makeOptimiser('adamw', theta.length, crew);
 const seconds: number[] = [];
 let tokens = 0;
 for (let step = 0; step <= steps; step++) {
   const started = performance.now();
   const result = await trainer.step(theta, step);
-  optimiser.update(theta, result.gradient, 1e-4, globalNorm(result.gradient));
+  optimiser.update(theta, result.gradient, 1e-4, globalNorm(result.gradient, crew));
   seconds.push((performance.now() - started) / 1000);
   tokens = result.tokens;
   told(`step ${step}`);

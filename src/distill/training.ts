@@ -299,6 +299,7 @@ function loop(
       steps: options.steps,
       patience: options.patience,
       optimiser: options.optimiser,
+      threads: options.threads ?? availableParallelism(),
       checkpointSeconds: Math.min(MOST_CHECKPOINT_SECONDS, CHECKPOINT_SHARE * options.budgetSeconds),
     },
     join(folder, '.checkpoints'),

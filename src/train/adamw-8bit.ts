@@ -1,17 +1,11 @@
 // AdamW whose moments take 8 bits each, in blocks with a scale of their own (Dettmers et al., 2022).
 import { ADAMW, type AdamWOptions, factorsOf } from './adamw.ts';
-import { dynamicCode } from './dynamic-code.ts';
-import { AdamW8bitKernel, type Coded } from './kernels.ts';
+import { ALONE, type Crew } from './crew.ts';
+import { BLOCK, SIGNED, UNSIGNED } from './dynamic-code.ts';
 import type { Optimiser } from './optimiser.ts';
 
-/** Numbers that share a scale: an outlier costs precision to its own block only. */
-export const BLOCK = 256;
-
-const SIGNED = dynamicCode(true);
-const UNSIGNED = dynamicCode(false);
-
 /** 256 numbers in a byte each, times the largest of their block. */
-class Moment implements Coded {
+class Moment {
   readonly codes: Uint8Array;
   readonly scales: Float32Array;
 
@@ -34,13 +28,14 @@ class Moment implements Coded {
 }
 
 export class AdamW8bit implements Optimiser {
-  readonly #kernel = new AdamW8bitKernel([SIGNED, UNSIGNED], BLOCK);
+  readonly #crew: Crew;
   readonly #first: Moment;
   readonly #second: Moment;
   readonly #options: AdamWOptions;
   #updates = 0;
 
-  constructor(size: number, options: Partial<AdamWOptions> = {}) {
+  constructor(size: number, options: Partial<AdamWOptions> = {}, crew: Crew = ALONE) {
+    this.#crew = crew;
     this.#first = new Moment(size, SIGNED.encode(0));
     this.#second = new Moment(size, UNSIGNED.encode(0));
     this.#options = { ...ADAMW, ...options };
@@ -49,7 +44,9 @@ export class AdamW8bit implements Optimiser {
   update(weights: Float32Array, gradient: Float32Array, rate: number, norm: number): void {
     this.#updates++;
     const factors = factorsOf(this.#options, this.#updates, rate, norm);
-    this.#kernel.update(weights, gradient, [this.#first, this.#second], factors);
+    const [first, second] = [this.#first, this.#second];
+    const arrays = [weights, gradient, first.codes, second.codes, first.scales, second.scales];
+    this.#crew.run({ kernel: 'adamw8bit', arrays, factors });
   }
 
   state() {

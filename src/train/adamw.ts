@@ -1,5 +1,5 @@
 // AdamW on flat arrays (Loshchilov and Hutter, 2019), with clipping by the global norm.
-import { type AdamWFactors, AdamWKernel } from './kernels.ts';
+import { ALONE, type Crew } from './crew.ts';
 import type { Optimiser } from './optimiser.ts';
 
 export interface AdamWOptions {
@@ -13,32 +13,28 @@ export interface AdamWOptions {
 
 export const ADAMW: AdamWOptions = { beta1: 0.9, beta2: 0.99, epsilon: 1e-8, weightDecay: 0, maxNorm: 1 };
 
-/** What update number `updates` takes beside the arrays. */
+/** What update number `updates` takes beside the arrays, in the order of kernels.wat. */
 export function factorsOf(
   { beta1, beta2, epsilon, weightDecay, maxNorm }: AdamWOptions,
   updates: number,
   rate: number,
   norm: number,
-): AdamWFactors {
-  return {
-    clip: norm > maxNorm ? maxNorm / norm : 1,
-    beta1,
-    beta2,
-    step: rate / (1 - beta1 ** updates),
-    correction: 1 / Math.sqrt(1 - beta2 ** updates),
-    epsilon,
-    keep: 1 - rate * weightDecay,
-  };
+): number[] {
+  const clip = norm > maxNorm ? maxNorm / norm : 1;
+  const step = rate / (1 - beta1 ** updates);
+  const correction = 1 / Math.sqrt(1 - beta2 ** updates);
+  return [clip, beta1, 1 - beta1, beta2, 1 - beta2, step, correction, epsilon, 1 - rate * weightDecay];
 }
 
 export class AdamW implements Optimiser {
-  readonly #kernel = new AdamWKernel();
+  readonly #crew: Crew;
   readonly #first: Float32Array;
   readonly #second: Float32Array;
   readonly #options: AdamWOptions;
   #updates = 0;
 
-  constructor(size: number, options: Partial<AdamWOptions> = {}) {
+  constructor(size: number, options: Partial<AdamWOptions> = {}, crew: Crew = ALONE) {
+    this.#crew = crew;
     this.#first = new Float32Array(size);
     this.#second = new Float32Array(size);
     this.#options = { ...ADAMW, ...options };
@@ -47,7 +43,7 @@ export class AdamW implements Optimiser {
   update(weights: Float32Array, gradient: Float32Array, rate: number, norm: number): void {
     this.#updates++;
     const factors = factorsOf(this.#options, this.#updates, rate, norm);
-    this.#kernel.update(weights, gradient, this.#first, this.#second, factors);
+    this.#crew.run({ kernel: 'adamw', arrays: [weights, gradient, this.#first, this.#second], factors });
   }
 
   state() {

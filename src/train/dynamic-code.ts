@@ -61,3 +61,9 @@ function search(between: Float32Array, x: number): number {
   }
   return low;
 }
+
+/** Numbers that share a scale: an outlier costs precision to its own block only. */
+export const BLOCK = 256;
+
+export const SIGNED = dynamicCode(true);
+export const UNSIGNED = dynamicCode(false);

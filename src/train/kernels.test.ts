@@ -2,15 +2,15 @@ import { expect, test } from 'vitest';
 import { assemble } from '../../scripts/wasm.ts';
 import { Random } from '../base/random.ts';
 import { AdamW } from './adamw.ts';
-import { BLOCK } from './adamw-8bit.ts';
-import { ADAMW_WASM } from './adamw-wasm.ts';
-import { dynamicCode } from './dynamic-code.ts';
-import { AdamW8bitKernel, CHUNK, LionKernel } from './kernels.ts';
+import { ALONE } from './crew.ts';
+import { BLOCK, SIGNED, UNSIGNED } from './dynamic-code.ts';
+import { CHUNK } from './kernels.ts';
+import { KERNELS_WASM } from './kernels-wasm.ts';
 
-const FACTORS = { clip: 1, beta1: 0.9, beta2: 0.99, step: 1e-3, correction: 1, epsilon: 1e-8, keep: 1 };
+const FACTORS = [1, 0.9, 0.1, 0.99, 0.01, 1e-3, 1, 1e-8, 1];
 
 test('the module is what the text beside it assembles to', async () => {
-  expect(ADAMW_WASM).toBe(await assemble());
+  expect(KERNELS_WASM).toBe(await assemble());
 });
 
 test('an update over several chunks is that of each number alone, at any length', () => {
@@ -30,7 +30,7 @@ test('an update over several chunks is that of each number alone, at any length'
 
 test('moments in 8 bits get the nearest codes, at any length', () => {
   const random = new Random(2);
-  const codes = [dynamicCode(true), dynamicCode(false)] as const;
+  const codes = [SIGNED, UNSIGNED] as const;
   for (const size of [1, 255, 258, CHUNK + 3]) {
     // gradients of very different sizes, so that all codes occur
     const gradient = Float32Array.from({ length: size }, () => random.normal() * 10 ** (-6 * random.next()));
@@ -39,7 +39,9 @@ test('moments in 8 bits get the nearest codes, at any length', () => {
       scales: new Float32Array(Math.ceil(size / BLOCK)),
     });
     const moments = [moment(0), moment(1)] as const;
-    new AdamW8bitKernel(codes, BLOCK).update(new Float32Array(size), gradient, moments, FACTORS);
+    const [first, second] = moments;
+    const arrays = [new Float32Array(size), gradient, first.codes, second.codes, first.scales, second.scales];
+    ALONE.run({ kernel: 'adamw8bit', arrays, factors: FACTORS });
     const [m, v] = [gradient.map((g) => Math.fround(0.1) * g), gradient.map((g) => Math.fround(0.01) * g * g)];
     [m, v].forEach((values, i) => {
       values.forEach((value, at) => {
@@ -61,8 +63,8 @@ test('Lion moves each weight by the rate, the way its momentum and its gradient 
   gradient[3] = 0;
   momentum[3] = 0;
   const before = { weights: weights.slice(), momentum: momentum.slice() };
-  const factors = { clip: 0.5, beta1: 0.9, beta2: 0.99, rate: 1e-3, keep: 0.999 };
-  new LionKernel().update(weights, gradient, momentum, factors);
+  const factors = [0.5, 0.9, 0.1, 0.99, 0.01, 1e-3, 0.999];
+  ALONE.run({ kernel: 'lion', arrays: [weights, gradient, momentum], factors });
   for (let i = 0; i < size; i++) {
     const g = 0.5 * gradient[i];
     const toward = 0.9 * before.momentum[i] + 0.1 * g;

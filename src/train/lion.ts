@@ -1,5 +1,5 @@
 // Lion (Chen et al., 2023): the sign of an interpolated momentum; half of what AdamW remembers, and a rate about ten times smaller.
-import { LionKernel } from './kernels.ts';
+import { ALONE, type Crew } from './crew.ts';
 import type { Optimiser } from './optimiser.ts';
 
 export interface LionOptions {
@@ -15,11 +15,12 @@ export interface LionOptions {
 export const LION: LionOptions = { beta1: 0.9, beta2: 0.99, weightDecay: 0, maxNorm: 1 };
 
 export class Lion implements Optimiser {
-  readonly #kernel = new LionKernel();
+  readonly #crew: Crew;
   readonly #momentum: Float32Array;
   readonly #options: LionOptions;
 
-  constructor(size: number, options: Partial<LionOptions> = {}) {
+  constructor(size: number, options: Partial<LionOptions> = {}, crew: Crew = ALONE) {
+    this.#crew = crew;
     this.#momentum = new Float32Array(size);
     this.#options = { ...LION, ...options };
   }
@@ -27,8 +28,8 @@ export class Lion implements Optimiser {
   update(weights: Float32Array, gradient: Float32Array, rate: number, norm: number): void {
     const { beta1, beta2, weightDecay, maxNorm } = this.#options;
     const clip = norm > maxNorm ? maxNorm / norm : 1;
-    const factors = { clip, beta1, beta2, rate, keep: 1 - rate * weightDecay };
-    this.#kernel.update(weights, gradient, this.#momentum, factors);
+    const factors = [clip, beta1, 1 - beta1, beta2, 1 - beta2, rate, 1 - rate * weightDecay];
+    this.#crew.run({ kernel: 'lion', arrays: [weights, gradient, this.#momentum], factors });
   }
 
   state() {

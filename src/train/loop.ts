@@ -2,6 +2,7 @@
 import { CupelError } from '../base/errors.ts';
 import { type Plan, planSteps } from './budget.ts';
 import { dropCheckpoint, loadCheckpoint, saveCheckpoint } from './checkpoint.ts';
+import { Crew } from './crew.ts';
 import { CALM, fault, type GuardState, remember } from './guard.ts';
 import { globalNorm, makeOptimiser, type Optimiser, type OptimiserName } from './optimiser.ts';
 import { learningRate } from './schedule.ts';
@@ -56,6 +57,8 @@ export interface LoopOptions {
   readonly checkpointSeconds: number;
   /** Default `adamw`. */
   readonly optimiser?: OptimiserName;
+  /** Of the optimiser; default 1. */
+  readonly threads?: number;
 }
 
 export interface LossRecord {
@@ -148,8 +151,12 @@ export async function train(
   folder: string,
   hooks: LoopHooks,
 ): Promise<LoopResult> {
-  const run = new Run(trainee, options, folder, hooks);
-  return run.go();
+  const crew = new Crew(options.threads);
+  try {
+    return await new Run(trainee, options, folder, hooks, crew).go();
+  } finally {
+    crew.close();
+  }
 }
 
 class Run {
@@ -157,6 +164,7 @@ class Run {
   readonly #options: LoopOptions;
   readonly #folder: string;
   readonly #hooks: LoopHooks;
+  readonly #crew: Crew;
   #theta: Float32Array;
   #best: Float32Array;
   #optimiser: Optimiser;
@@ -167,11 +175,12 @@ class Run {
   #started: number;
   #savedAt: number;
 
-  constructor(trainee: Trainee, options: LoopOptions, folder: string, hooks: LoopHooks) {
+  constructor(trainee: Trainee, options: LoopOptions, folder: string, hooks: LoopHooks, crew: Crew) {
     this.#trainee = trainee;
     this.#options = options;
     this.#folder = folder;
     this.#hooks = hooks;
+    this.#crew = crew;
     this.#theta = trainee.initial.slice();
     this.#best = this.#theta.slice();
     this.#state = freshState(this.#theta.length);
@@ -210,7 +219,7 @@ class Run {
     const state = this.#state;
     const before = this.#hooks.clock();
     const { loss, gradient, tokens, range } = await this.#trainee.step(this.#theta, this.#step + state.skipped);
-    const norm = globalNorm(gradient);
+    const norm = globalNorm(gradient, this.#crew);
     const wrong = fault(state.guard, loss, norm);
     if (wrong) return this.#rollBack(wrong);
     const lr = this.#rate() * state.rateFactor;
@@ -235,7 +244,7 @@ class Run {
   }
 
   #optimiserOf({ start, end }: Range): Optimiser {
-    return makeOptimiser(this.#options.optimiser ?? 'adamw', end - start);
+    return makeOptimiser(this.#options.optimiser ?? 'adamw', end - start, this.#crew);
   }
 
   async #planOrValidate(seconds: number): Promise<void> {

@@ -1,10 +1,11 @@
-;; AdamW (Loshchilov and Hutter, 2019), the same with moments in 8 bits, and Lion (Chen et al., 2023) on chunks of up to 16,384 numbers, four at a time; see kernels.ts, which fills the memory.
-;; `npm run wasm` makes adamw-wasm.ts of this file. Written without calls in the loops: V8 does not inline them.
+;; AdamW (Loshchilov and Hutter, 2019), the same with moments in 8 bits, Lion (Chen et al., 2023) and a sum of squares on chunks of up to
+;; 16,384 numbers, four at a time; see kernels.ts, which fills the memory. `npm run wasm` makes kernels-wasm.ts of this file.
+;; Written without calls in the loops: V8 does not inline them.
 (module
   ;; weights at 0, gradient at 64 KiB; in float32 the first moment at 128 KiB and the second at 192 KiB. In 8 bits codes of the first at
-  ;; 128 KiB and of the second at 144 KiB, their scales at 160 and 161 KiB, tables of what codes stand for at 164 (first) and 165 KiB
-  ;; (second), of the bounds between codes at 166 and 167 KiB, of cells at 256 and 320 KiB, and a block's moments at 168 and 169 KiB
-  (memory (export "memory") 6)
+  ;; 128 KiB and of the second at 144 KiB, their scales at 160 and 161 KiB, tables of what codes stand for at 384 (first) and 385 KiB
+  ;; (second), of the bounds between codes at 386 and 387 KiB, of cells at 256 and 320 KiB, and a block's moments at 168 and 169 KiB
+  (memory (export "memory") 7)
 
   (func (export "adamw") (param $count i32) (param $clip f32)
     (param $beta1 f32) (param $rest1 f32) (param $beta2 f32) (param $rest2 f32)
@@ -62,6 +63,26 @@
       (br_if $next
         (i32.lt_u (local.tee $at (i32.add (local.get $at) (i32.const 16))) (local.get $end)))))
 
+  ;; the sum at 128 KiB of the squares of the gradient, in float64; what lies behind it up to a multiple of 8 must be zeros
+  (func (export "squares") (param $count i32)
+    (local $at i32) (local $end i32) (local $x v128) (local $y v128)
+    (local $a v128) (local $b v128) (local $c v128) (local $d v128)
+    (local.set $end (i32.shl (local.get $count) (i32.const 2)))
+    (loop $next
+      (local.set $x (f64x2.promote_low_f32x4 (v128.load64_zero offset=0x10000 (local.get $at))))
+      (local.set $a (f64x2.add (local.get $a) (f64x2.mul (local.get $x) (local.get $x))))
+      (local.set $x (f64x2.promote_low_f32x4 (v128.load64_zero offset=0x10008 (local.get $at))))
+      (local.set $b (f64x2.add (local.get $b) (f64x2.mul (local.get $x) (local.get $x))))
+      (local.set $y (f64x2.promote_low_f32x4 (v128.load64_zero offset=0x10010 (local.get $at))))
+      (local.set $c (f64x2.add (local.get $c) (f64x2.mul (local.get $y) (local.get $y))))
+      (local.set $y (f64x2.promote_low_f32x4 (v128.load64_zero offset=0x10018 (local.get $at))))
+      (local.set $d (f64x2.add (local.get $d) (f64x2.mul (local.get $y) (local.get $y))))
+      (br_if $next
+        (i32.lt_u (local.tee $at (i32.add (local.get $at) (i32.const 32))) (local.get $end))))
+    (local.set $a (f64x2.add (f64x2.add (local.get $a) (local.get $b)) (f64x2.add (local.get $c) (local.get $d))))
+    (f64.store (i32.const 0x20000)
+      (f64.add (f64x2.extract_lane 0 (local.get $a)) (f64x2.extract_lane 1 (local.get $a)))))
+
   (func $largest (param $x v128) (result f32)
     (f32.max
       (f32.max (f32x4.extract_lane 0 (local.get $x)) (f32x4.extract_lane 1 (local.get $x)))
@@ -113,28 +134,28 @@
         (local.set $g (f32x4.mul (v128.load offset=0x10000 (local.get $at)) (f32x4.splat (local.get $clip))))
         (local.set $m
           (f32x4.splat
-            (f32.load offset=0x29000 (i32.shl (i32.load8_u offset=0x20000 (local.get $codes)) (i32.const 2)))))
+            (f32.load offset=0x60000 (i32.shl (i32.load8_u offset=0x20000 (local.get $codes)) (i32.const 2)))))
         (local.set $m
           (f32x4.replace_lane 1 (local.get $m)
-            (f32.load offset=0x29000 (i32.shl (i32.load8_u offset=0x20001 (local.get $codes)) (i32.const 2)))))
+            (f32.load offset=0x60000 (i32.shl (i32.load8_u offset=0x20001 (local.get $codes)) (i32.const 2)))))
         (local.set $m
           (f32x4.replace_lane 2 (local.get $m)
-            (f32.load offset=0x29000 (i32.shl (i32.load8_u offset=0x20002 (local.get $codes)) (i32.const 2)))))
+            (f32.load offset=0x60000 (i32.shl (i32.load8_u offset=0x20002 (local.get $codes)) (i32.const 2)))))
         (local.set $m
           (f32x4.replace_lane 3 (local.get $m)
-            (f32.load offset=0x29000 (i32.shl (i32.load8_u offset=0x20003 (local.get $codes)) (i32.const 2)))))
+            (f32.load offset=0x60000 (i32.shl (i32.load8_u offset=0x20003 (local.get $codes)) (i32.const 2)))))
         (local.set $v
           (f32x4.splat
-            (f32.load offset=0x29400 (i32.shl (i32.load8_u offset=0x24000 (local.get $codes)) (i32.const 2)))))
+            (f32.load offset=0x60400 (i32.shl (i32.load8_u offset=0x24000 (local.get $codes)) (i32.const 2)))))
         (local.set $v
           (f32x4.replace_lane 1 (local.get $v)
-            (f32.load offset=0x29400 (i32.shl (i32.load8_u offset=0x24001 (local.get $codes)) (i32.const 2)))))
+            (f32.load offset=0x60400 (i32.shl (i32.load8_u offset=0x24001 (local.get $codes)) (i32.const 2)))))
         (local.set $v
           (f32x4.replace_lane 2 (local.get $v)
-            (f32.load offset=0x29400 (i32.shl (i32.load8_u offset=0x24002 (local.get $codes)) (i32.const 2)))))
+            (f32.load offset=0x60400 (i32.shl (i32.load8_u offset=0x24002 (local.get $codes)) (i32.const 2)))))
         (local.set $v
           (f32x4.replace_lane 3 (local.get $v)
-            (f32.load offset=0x29400 (i32.shl (i32.load8_u offset=0x24003 (local.get $codes)) (i32.const 2)))))
+            (f32.load offset=0x60400 (i32.shl (i32.load8_u offset=0x24003 (local.get $codes)) (i32.const 2)))))
         (local.set $m
           (f32x4.add
             (f32x4.mul
@@ -166,8 +187,8 @@
       (f32.store offset=0x28000 (local.get $scales) (local.get $scale1))
       (f32.store offset=0x28400 (local.get $scales) (local.get $scale2))
       (call $encode (i32.const 0x2a000) (local.get $size) (local.get $scale1)
-        (i32.add (i32.const 0x20000) (local.get $start)) (i32.const 0x40000) (i32.const 0x29800))
+        (i32.add (i32.const 0x20000) (local.get $start)) (i32.const 0x40000) (i32.const 0x60800))
       (call $encode (i32.const 0x2a400) (local.get $size) (local.get $scale2)
-        (i32.add (i32.const 0x24000) (local.get $start)) (i32.const 0x50000) (i32.const 0x29c00))
+        (i32.add (i32.const 0x24000) (local.get $start)) (i32.const 0x50000) (i32.const 0x60c00))
       (br_if $block
         (i32.lt_u (local.tee $start (i32.add (local.get $start) (i32.const 256))) (local.get $count))))))

@@ -1,0 +1,94 @@
+// Threads that share the chunks of a kernel with the thread that asks for it, which waits until all are done.
+import type { Worker } from 'node:worker_threads';
+import koffi from 'koffi';
+import { startWorker } from '../base/worker.ts';
+import { chunksOf, type Job, type KernelArray, Kernels } from './kernels.ts';
+
+/** A job of fewer chunks (a million numbers) is done before others have heard of it. */
+const WORTHWHILE = 64;
+
+/** What the threads of one job have in common, as 32-bit numbers in shared memory: the next chunk, how many have begun, ended and failed. */
+export const TURN = { next: 0, begun: 1, ended: 2, failed: 3 } as const;
+
+/** An array of the thread that waits, where it lies; it neither moves nor goes away meanwhile. */
+interface Placed {
+  readonly address: bigint;
+  readonly bytes: number;
+  readonly type: keyof typeof TYPES;
+}
+
+/** A job as it is sent. */
+export interface Task extends Omit<Job, 'arrays'> {
+  readonly arrays: readonly Placed[];
+  readonly turn: Int32Array;
+}
+
+const TYPES = { Float32Array, Float64Array, Uint8Array } as const;
+
+export class Crew {
+  #kernels: Kernels | undefined;
+  readonly #helpers: number;
+  #workers: readonly Worker[] = [];
+
+  /** @param threads that one included which asks; the others start with the first job that is large enough */
+  constructor(threads = 1) {
+    this.#helpers = threads - 1;
+  }
+
+  /** Runs all of a job. Which thread takes which chunk makes no difference to a bit. @returns how many threads took part */
+  run(job: Job): number {
+    const turn = new Int32Array(new SharedArrayBuffer(16));
+    if (this.#helpers > 0 && chunksOf(job) >= WORTHWHILE) this.#call({ ...job, arrays: job.arrays.map(place), turn });
+    this.#kernels ??= new Kernels();
+    takeChunks(this.#kernels, job, turn);
+    // no chunk is left: who has not begun will find none
+    for (;;) {
+      const ended = Atomics.load(turn, TURN.ended);
+      if (ended === Atomics.load(turn, TURN.begun)) break;
+      Atomics.wait(turn, TURN.ended, ended);
+    }
+    if (Atomics.load(turn, TURN.failed)) throw new Error(`a thread failed in the kernel ${job.kernel}`);
+    return 1 + Atomics.load(turn, TURN.begun);
+  }
+
+  close(): void {
+    for (const worker of this.#workers) void worker.terminate();
+    this.#workers = [];
+  }
+
+  #call(task: Task): void {
+    if (this.#workers.length === 0) this.#workers = Array.from({ length: this.#helpers }, startHelper);
+    for (const worker of this.#workers) worker.postMessage(task);
+  }
+}
+
+/** The caller's thread and no other. */
+export const ALONE = new Crew();
+
+function startHelper(): Worker {
+  const worker = startWorker(import.meta.url, './crew-worker');
+  // one that cannot start takes no chunks, and nobody waits for it
+  worker.on('error', () => {});
+  worker.unref();
+  return worker;
+}
+
+/** Takes chunks until none is left; other threads may do the same. */
+export function takeChunks(kernels: Kernels, job: Job, turn: Int32Array): void {
+  const chunks = chunksOf(job);
+  for (;;) {
+    const chunk = Atomics.add(turn, TURN.next, 1);
+    if (chunk >= chunks) return;
+    kernels.run(job, chunk);
+  }
+}
+
+function place(array: KernelArray): Placed {
+  const type = array.constructor.name as keyof typeof TYPES;
+  return { address: koffi.address(array) as bigint, bytes: array.byteLength, type };
+}
+
+/** The array again, in another thread. */
+export function arrayAt({ address, bytes, type }: Placed): KernelArray {
+  return new TYPES[type](koffi.view(address, bytes));
+}
