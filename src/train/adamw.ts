@@ -35,8 +35,9 @@ export class AdamW implements Optimiser {
 
   constructor(size: number, options: Partial<AdamWOptions> = {}, crew: Crew = ALONE) {
     this.#crew = crew;
-    this.#first = new Float32Array(size);
-    this.#second = new Float32Array(size);
+    // written before they are read: pages that are first read are copied at the first write, one interrupt of all threads each
+    this.#first = new Float32Array(size).fill(0);
+    this.#second = new Float32Array(size).fill(0);
     this.#options = { ...ADAMW, ...options };
   }
 

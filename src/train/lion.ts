@@ -21,7 +21,8 @@ export class Lion implements Optimiser {
 
   constructor(size: number, options: Partial<LionOptions> = {}, crew: Crew = ALONE) {
     this.#crew = crew;
-    this.#momentum = new Float32Array(size);
+    // as in adamw.ts
+    this.#momentum = new Float32Array(size).fill(0);
     this.#options = { ...LION, ...options };
   }
 
