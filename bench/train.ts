@@ -46,6 +46,8 @@ const peerSides: Record<string, [string[], number]> = full
   ? {
       'PyTorch full float32': [peer('full-float32'), STEPS],
       'PyTorch full bfloat16': [peer('full-bfloat16'), bfloat16 ? STEPS : 0],
+      // as ours: weights and moments in float32, products in fewer bits
+      'PyTorch full autocast': [peer('full-autocast'), bfloat16 ? STEPS : 0],
     }
   : { 'PEFT bfloat16': [peer('bfloat16'), STEPS], 'PEFT float32': [peer('float32'), STEPS] };
 const OURS = Object.keys(oursSides);

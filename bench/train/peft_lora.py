@@ -1,7 +1,7 @@
 """The peer of bench/train.ts: LoRA or full steps of PyTorch on a model of SmolLM2-135M's shape. Prints one line of JSON.
 
-usage: peft_lora.py [full-]float32|bfloat16 BATCH LENGTH STEPS THREADS     (needs torch, transformers and peft)
-LoRA (PEFT): rank 8 on all seven projections; full-: every weight. Loss on the last quarter of every row, AdamW. Weights are random: time does not depend on them.
+usage: peft_lora.py [full-]float32|bfloat16|autocast BATCH LENGTH STEPS THREADS     (needs torch, transformers and peft)
+LoRA (PEFT): rank 8 on all seven projections; full-: every weight. autocast: float32 weights, products in bfloat16. Loss on the last quarter of every row, AdamW. Weights are random: time does not depend on them.
 """
 import json
 import resource
@@ -22,7 +22,8 @@ config = transformers.LlamaConfig(
     num_key_value_heads=3, head_dim=64, rope_theta=100000.0, tie_word_embeddings=True, max_position_embeddings=8192,
 )
 # made in its own precision, so that no float32 copy counts towards the peak of bfloat16
-torch.set_default_dtype(getattr(torch, kind))
+autocast = kind == "autocast"
+torch.set_default_dtype(torch.float32 if autocast else getattr(torch, kind))
 model = transformers.LlamaForCausalLM(config)
 torch.set_default_dtype(torch.float32)
 targets = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
@@ -36,7 +37,9 @@ for _ in range(steps + 1):
     labels = ids.clone()
     labels[:, : length * 3 // 4] = -100
     started = time.perf_counter()
-    model(input_ids=ids, labels=labels).loss.backward()
+    with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+        loss = model(input_ids=ids, labels=labels).loss
+    loss.backward()
     optimizer.step()
     optimizer.zero_grad()
     seconds.append(time.perf_counter() - started)

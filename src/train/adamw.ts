@@ -1,5 +1,5 @@
 // AdamW on flat arrays (Loshchilov and Hutter, 2019), with clipping by the global norm.
-import { ALONE, type Crew } from './crew.ts';
+import { ALONE, type Crew, occupy } from './crew.ts';
 import type { Optimiser } from './optimiser.ts';
 
 export interface AdamWOptions {
@@ -35,14 +35,13 @@ export class AdamW implements Optimiser {
 
   constructor(size: number, options: Partial<AdamWOptions> = {}, crew: Crew = ALONE) {
     this.#crew = crew;
-    // written before they are read: pages that are first read are copied at the first write, one interrupt of all threads each
-    this.#first = new Float32Array(size).fill(0);
-    this.#second = new Float32Array(size).fill(0);
+    this.#first = new Float32Array(size);
+    this.#second = new Float32Array(size);
     this.#options = { ...ADAMW, ...options };
   }
 
   update(weights: Float32Array, gradient: Float32Array, rate: number, norm: number): void {
-    this.#updates++;
+    if (this.#updates++ === 0) occupy(this.#first, this.#second);
     const factors = factorsOf(this.#options, this.#updates, rate, norm);
     this.#crew.run({ kernel: 'adamw', arrays: [weights, gradient, this.#first, this.#second], factors });
   }

@@ -65,6 +65,14 @@ export class Crew {
 /** The caller's thread and no other. */
 export const ALONE = new Crew();
 
+/**
+ * Writes zeros over zeros: memory that is read before it is written is copied at the first write, each page with an interrupt of all
+ * threads. Not before the first update, as the first step takes more memory than those after it.
+ */
+export function occupy(...arrays: readonly Float32Array[]): void {
+  for (const array of arrays) array.fill(0);
+}
+
 function startHelper(): Worker {
   const worker = startWorker(import.meta.url, './crew-worker');
   // one that cannot start takes no chunks, and nobody waits for it

@@ -1,5 +1,5 @@
 // Lion (Chen et al., 2023): the sign of an interpolated momentum; half of what AdamW remembers, and a rate about ten times smaller.
-import { ALONE, type Crew } from './crew.ts';
+import { ALONE, type Crew, occupy } from './crew.ts';
 import type { Optimiser } from './optimiser.ts';
 
 export interface LionOptions {
@@ -18,15 +18,17 @@ export class Lion implements Optimiser {
   readonly #crew: Crew;
   readonly #momentum: Float32Array;
   readonly #options: LionOptions;
+  #fresh = true;
 
   constructor(size: number, options: Partial<LionOptions> = {}, crew: Crew = ALONE) {
     this.#crew = crew;
-    // as in adamw.ts
-    this.#momentum = new Float32Array(size).fill(0);
+    this.#momentum = new Float32Array(size);
     this.#options = { ...LION, ...options };
   }
 
   update(weights: Float32Array, gradient: Float32Array, rate: number, norm: number): void {
+    if (this.#fresh) occupy(this.#momentum);
+    this.#fresh = false;
     const { beta1, beta2, weightDecay, maxNorm } = this.#options;
     const clip = norm > maxNorm ? maxNorm / norm : 1;
     const factors = [clip, beta1, 1 - beta1, beta2, 1 - beta2, rate, 1 - rate * weightDecay];
@@ -40,6 +42,7 @@ export class Lion implements Optimiser {
   restore({ momentum }: Readonly<Record<string, Float32Array>>): boolean {
     if (momentum?.length !== this.#momentum.length) return false;
     this.#momentum.set(momentum);
+    this.#fresh = false;
     return true;
   }
 }
