@@ -4,7 +4,7 @@ import { ALONE, Crew } from './crew.ts';
 import { CHUNK } from './kernels.ts';
 import { globalNorm, makeOptimiser, OPTIMISERS } from './optimiser.ts';
 
-const crew = new Crew(3);
+const crew = new Crew(3, 64);
 const all = () => ({ kernel: 'squares', arrays: [gradients[0], new Float64Array(81)], factors: [] }) as const;
 // they start with the first job, and take some time
 beforeAll(() => vi.waitFor(() => expect(crew.run(all())).toBe(3), { timeout: 20_000, interval: 100 }), 30_000);

@@ -4,8 +4,10 @@ import koffi from 'koffi';
 import { startWorker } from '../base/worker.ts';
 import { chunksOf, type Job, type KernelArray, Kernels } from './kernels.ts';
 
-/** A job of fewer chunks (a million numbers) is done before others have heard of it. */
-const WORTHWHILE = 64;
+/** A job of fewer chunks (16 million numbers, 40 ms on one thread) is not worth the memory of other threads. */
+const WORTHWHILE = 1024;
+/** More threads than these wait for memory. */
+const MOST_THREADS = 8;
 
 /** What the threads of one job have in common, as 32-bit numbers in shared memory: the next chunk, how many have begun, ended and failed. */
 export const TURN = { next: 0, begun: 1, ended: 2, failed: 3 } as const;
@@ -28,17 +30,22 @@ const TYPES = { Float32Array, Float64Array, Uint8Array } as const;
 export class Crew {
   #kernels: Kernels | undefined;
   readonly #helpers: number;
+  readonly #least: number;
   #workers: readonly Worker[] = [];
 
-  /** @param threads that one included which asks; the others start with the first job that is large enough */
-  constructor(threads = 1) {
-    this.#helpers = threads - 1;
+  /**
+   * @param threads that one included which asks; the others start with the first job that is large enough
+   * @param least chunks of a job that is shared
+   */
+  constructor(threads = 1, least = WORTHWHILE) {
+    this.#helpers = Math.min(threads, MOST_THREADS) - 1;
+    this.#least = least;
   }
 
   /** Runs all of a job. Which thread takes which chunk makes no difference to a bit. @returns how many threads took part */
   run(job: Job): number {
     const turn = new Int32Array(new SharedArrayBuffer(16));
-    if (this.#helpers > 0 && chunksOf(job) >= WORTHWHILE) this.#call({ ...job, arrays: job.arrays.map(place), turn });
+    if (this.#helpers > 0 && chunksOf(job) >= this.#least) this.#call({ ...job, arrays: job.arrays.map(place), turn });
     this.#kernels ??= new Kernels();
     takeChunks(this.#kernels, job, turn);
     // no chunk is left: who has not begun will find none
