@@ -17,6 +17,7 @@ import { type OpenvinoOptions, openvinoPrecision, openvinoVersion } from '../run
 import { takeProfile } from '../runtime/profile.ts';
 import { accumulated } from '../train/accumulate.ts';
 import { gatherTheta, narrowModel, narrowTheta } from '../train/channels.ts';
+import { Crew } from '../train/crew.ts';
 import { flopsPerToken } from '../train/flops.ts';
 import type { Precision } from '../train/frozen.ts';
 import { type FullLayout, fullLayout, weightsOf } from '../train/full.ts';
@@ -288,8 +289,9 @@ function loop(
   const { accumulate = 1 } = options;
   const stepTokens = Math.min(tokensPerEpoch, prefix + rows * length) * accumulate;
   const flag = new Int32Array(stop);
-  return train(
-    accumulated(trainer, accumulate / trainer.batchesAStep),
+  const crew = new Crew(options.threads ?? availableParallelism());
+  const run = train(
+    accumulated(trainer, accumulate / trainer.batchesAStep, crew),
     {
       learningRate: options.learningRate,
       warmupSteps: options.warmupSteps,
@@ -299,7 +301,7 @@ function loop(
       steps: options.steps,
       patience: options.patience,
       optimiser: options.optimiser,
-      threads: options.threads ?? availableParallelism(),
+      crew,
       checkpointSeconds: Math.min(MOST_CHECKPOINT_SECONDS, CHECKPOINT_SHARE * options.budgetSeconds),
     },
     join(folder, '.checkpoints'),
@@ -310,6 +312,7 @@ function loop(
       stopping: () => Atomics.load(flag, 0) !== 0,
     },
   );
+  return run.finally(() => crew.close());
 }
 
 /** @param cost share of the peak that one token a second takes */

@@ -73,3 +73,12 @@ test('Lion moves each weight by the rate, the way its momentum and its gradient 
     expect(Math.abs(momentum[i] - (0.99 * before.momentum[i] + 0.01 * g)), `momentum ${i}`).toBeLessThan(1e-6);
   }
 });
+
+test('gradients are added with their weights, at any length', () => {
+  const random = new Random(4);
+  const size = CHUNK + 3;
+  const [sum, gradient] = [0, 0].map(() => Float32Array.from({ length: size }, () => random.normal()));
+  const before = sum.slice();
+  ALONE.run({ kernel: 'accumulate', arrays: [sum, gradient], factors: [0.25, 3] });
+  for (let i = 0; i < size; i++) expect(Math.abs(sum[i] - (before[i] / 4 + 3 * gradient[i]))).toBeLessThan(1e-6);
+});

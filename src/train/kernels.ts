@@ -1,4 +1,4 @@
-// Updates of optimisers and the norm of a gradient in WebAssembly, four numbers at a time: JavaScript takes three times as long. Chunks
+// Updates of optimisers, sums and norms of gradients in WebAssembly, four numbers at a time: JavaScript takes three times as long. Chunks
 // of the arrays are copied into its memory and back, so that they may lie anywhere, and so that several threads can work on one set of
 // arrays (crew.ts). Its numbers are float32 on every machine: the same bits everywhere.
 import { BLOCK, SIGNED, UNSIGNED } from './dynamic-code.ts';
@@ -35,6 +35,7 @@ const OPERANDS = {
     { at: 0x28000, share: BLOCK },
     { at: 0x28400, share: BLOCK },
   ],
+  accumulate: [WEIGHTS, GRADIENT],
   squares: [GRADIENT, { at: 0x20000, share: CHUNK }],
 } as const satisfies Record<string, readonly Operand[]>;
 

@@ -1,5 +1,5 @@
-;; AdamW (Loshchilov and Hutter, 2019), the same with moments in 8 bits, Lion (Chen et al., 2023) and a sum of squares on chunks of up to
-;; 16,384 numbers, four at a time; see kernels.ts, which fills the memory. `npm run wasm` makes kernels-wasm.ts of this file.
+;; AdamW (Loshchilov and Hutter, 2019), the same with moments in 8 bits, Lion (Chen et al., 2023), sums of gradients and
+;; of their squares on chunks of up to 16,384 numbers, four at a time; see kernels.ts, which fills the memory. `npm run wasm` makes kernels-wasm.ts of this file.
 ;; Written without calls in the loops: V8 does not inline them.
 (module
   ;; weights at 0, gradient at 64 KiB; in float32 the first moment at 128 KiB and the second at 192 KiB. In 8 bits codes of the first at
@@ -60,6 +60,18 @@
         (f32x4.add
           (f32x4.mul (local.get $m) (f32x4.splat (local.get $beta2)))
           (f32x4.mul (local.get $g) (f32x4.splat (local.get $rest2)))))
+      (br_if $next
+        (i32.lt_u (local.tee $at (i32.add (local.get $at) (i32.const 16))) (local.get $end)))))
+
+  ;; what lies where weights do, times $keep, and the gradient times $factor
+  (func (export "accumulate") (param $count i32) (param $keep f32) (param $factor f32)
+    (local $at i32) (local $end i32)
+    (local.set $end (i32.shl (local.get $count) (i32.const 2)))
+    (loop $next
+      (v128.store (local.get $at)
+        (f32x4.add
+          (f32x4.mul (v128.load (local.get $at)) (f32x4.splat (local.get $keep)))
+          (f32x4.mul (v128.load offset=0x10000 (local.get $at)) (f32x4.splat (local.get $factor)))))
       (br_if $next
         (i32.lt_u (local.tee $at (i32.add (local.get $at) (i32.const 16))) (local.get $end)))))
 

@@ -2,7 +2,7 @@
 import { CupelError } from '../base/errors.ts';
 import { type Plan, planSteps } from './budget.ts';
 import { dropCheckpoint, loadCheckpoint, saveCheckpoint } from './checkpoint.ts';
-import { Crew } from './crew.ts';
+import type { Crew } from './crew.ts';
 import { CALM, fault, type GuardState, remember } from './guard.ts';
 import { globalNorm, makeOptimiser, type Optimiser, type OptimiserName } from './optimiser.ts';
 import { learningRate } from './schedule.ts';
@@ -57,8 +57,8 @@ export interface LoopOptions {
   readonly checkpointSeconds: number;
   /** Default `adamw`. */
   readonly optimiser?: OptimiserName;
-  /** Of the optimiser; default 1. */
-  readonly threads?: number;
+  /** The threads that compute updates; default the caller's alone. */
+  readonly crew?: Crew;
 }
 
 export interface LossRecord {
@@ -151,12 +151,8 @@ export async function train(
   folder: string,
   hooks: LoopHooks,
 ): Promise<LoopResult> {
-  const crew = new Crew(options.threads);
-  try {
-    return await new Run(trainee, options, folder, hooks, crew).go();
-  } finally {
-    crew.close();
-  }
+  const run = new Run(trainee, options, folder, hooks);
+  return run.go();
 }
 
 class Run {
@@ -164,7 +160,6 @@ class Run {
   readonly #options: LoopOptions;
   readonly #folder: string;
   readonly #hooks: LoopHooks;
-  readonly #crew: Crew;
   #theta: Float32Array;
   #best: Float32Array;
   #optimiser: Optimiser;
@@ -175,12 +170,11 @@ class Run {
   #started: number;
   #savedAt: number;
 
-  constructor(trainee: Trainee, options: LoopOptions, folder: string, hooks: LoopHooks, crew: Crew) {
+  constructor(trainee: Trainee, options: LoopOptions, folder: string, hooks: LoopHooks) {
     this.#trainee = trainee;
     this.#options = options;
     this.#folder = folder;
     this.#hooks = hooks;
-    this.#crew = crew;
     this.#theta = trainee.initial.slice();
     this.#best = this.#theta.slice();
     this.#state = freshState(this.#theta.length);
@@ -219,7 +213,7 @@ class Run {
     const state = this.#state;
     const before = this.#hooks.clock();
     const { loss, gradient, tokens, range } = await this.#trainee.step(this.#theta, this.#step + state.skipped);
-    const norm = globalNorm(gradient, this.#crew);
+    const norm = globalNorm(gradient, this.#options.crew);
     const wrong = fault(state.guard, loss, norm);
     if (wrong) return this.#rollBack(wrong);
     const lr = this.#rate() * state.rateFactor;
@@ -244,7 +238,7 @@ class Run {
   }
 
   #optimiserOf({ start, end }: Range): Optimiser {
-    return makeOptimiser(this.#options.optimiser ?? 'adamw', end - start, this.#crew);
+    return makeOptimiser(this.#options.optimiser ?? 'adamw', end - start, this.#options.crew);
   }
 
   async #planOrValidate(seconds: number): Promise<void> {
