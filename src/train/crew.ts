@@ -100,7 +100,7 @@ export function takeChunks(kernels: Kernels, job: Job, turn: Int32Array): void {
 
 function place(array: KernelArray): Placed {
   const type = array.constructor.name as keyof typeof TYPES;
-  return { address: koffi.address(array) as bigint, bytes: array.byteLength, type };
+  return { address: koffi.address(array), bytes: array.byteLength, type };
 }
 
 /** The array again, in another thread. */

@@ -1,8 +1,10 @@
 // A step in parts: some rows of its batch each, run side by side on a thread of their own. That is faster than both threads on
 // every op, and only what is under way keeps its activations.
+
 import { floats, type Tensor } from '../graph/tensor.ts';
 import type { ModelFamily, PackLayout } from '../models/model.ts';
 import type { Session, Tensors } from '../runtime/session.ts';
+import { ALONE } from './crew.ts';
 import type { Batch } from './packing.ts';
 
 export interface PartPlan {
@@ -112,7 +114,7 @@ export class PartRunner {
       for (const [lane, result] of (await Promise.all(wave)).entries()) {
         const own = floats(result.gradient);
         if (at + lane === 0) sum.set(own);
-        else for (let i = 0; i < size; i++) sum[i] += own[i];
+        else ALONE.run({ kernel: 'accumulate', arrays: [sum, own], factors: [1, 1] });
         loss += floats(result.loss)[0];
         nll.push(...floats(result.nll));
       }
