@@ -1,5 +1,5 @@
 // Our side of bench/train.ts, in a process of its own: LoRA or full steps on SmolLM2-135M. Prints one line of JSON.
-//   tsx bench/train/ours.ts [openvino-][full-]int8|int4|float32[-recomputeN] BATCH LENGTH STEPS THREADS
+//   tsx bench/train/ours.ts [openvino-|bf16-][full-]int8|int4|float32[-recomputeN] BATCH LENGTH STEPS THREADS
 import { Random } from '../../src/base/random.ts';
 import { OPENVINO, resolveLibrary } from '../../src/catalog/library.ts';
 import { resolveModel } from '../../src/catalog/resolve.ts';
@@ -28,17 +28,18 @@ const samples: Sample[] = Array.from({ length: batch * (steps + 2) }, (_, row) =
   answers: [{ start: (length * 3) / 4, end: length }],
 }));
 const compiled = kind.startsWith('openvino-');
-const full = /^(openvino-)?full-/.test(kind);
+const bf16 = kind.startsWith('bf16-') ? {} : undefined;
+const full = /^(openvino-|bf16-)?full-/.test(kind);
 const openvino = compiled ? { folder: await resolveLibrary(OPENVINO) } : undefined;
 const lanes = full ? 1 : threads;
 const packing = planPacking(samples, batch * length, lanes);
-const width = kind.replace(/^(openvino-)?(full-)?/, '');
+const width = kind.replace(/^(openvino-|bf16-)?(full-)?/, '');
 const common = {
   base: { family, config, weights: student.weights },
   recompute: Number(kind.match(/recompute(\d+)$/)?.[1] ?? 0),
   weighting: 'token',
   seed: 1,
-  runtime: { threads, lanes, openvino },
+  runtime: { threads, lanes, openvino, bf16 },
 } as const;
 const precision: Precision = width.startsWith('int8')
   ? await int8Precision({ threads })

@@ -7,6 +7,7 @@ import type { DType, Graph, TensorData } from '../graph/node.ts';
 import type { Tensor } from '../graph/tensor.ts';
 import { verify } from '../graph/verify.ts';
 import type { Device } from './device.ts';
+import { type Bf16Options, openBf16 } from './bf16/session.ts';
 import { bindSymbols } from './feeds.ts';
 import { ModelFolder } from './model-folder.ts';
 import { openNative } from './native.ts';
@@ -34,11 +35,14 @@ export interface OnnxOptions {
   lanes?: number;
   /** OpenVINO in place of ONNX Runtime, on the processor. */
   openvino?: OpenvinoOptions;
+  /** Cupel's own kernels in place of both: products in bfloat16. */
+  bf16?: Pick<Bf16Options, 'instructions'>;
 }
 
 /** @throws CupelError when the graph is not well formed or ONNX Runtime refuses it */
 export async function openOnnx(graph: Graph, options: OnnxOptions = {}): Promise<Session> {
   verify(graph);
+  if (options.bf16) return profiled(openBf16(graph, { ...options.bf16, ...options }), options);
   const models = options.models ?? new ModelFolder(options.folder);
   const openvino = usesDevice(options) ? undefined : options.openvino;
   let path = '';
@@ -49,23 +53,28 @@ export async function openOnnx(graph: Graph, options: OnnxOptions = {}): Promise
   try {
     path = models.write(graph, openvino ? 'openvino' : 'onnxruntime');
     const session = await load(path, graph, { ...options, openvino, models });
-    let profiled = options.profile ? PROFILED_RUNS : 0;
-    return {
-      run: async (feeds, into) => {
-        const results = await session.run(feeds, into);
-        if (profiled > 0 && --profiled === 0) session.endProfiling();
-        return results;
-      },
-      close: async () => {
-        if (profiled > 0) session.endProfiling();
-        await session.close();
-        letGo();
-      },
-    };
+    return profiled(session, options, letGo);
   } catch (error) {
     letGo();
     throw error;
   }
+}
+
+/** A session that writes its profile after the first runs. */
+function profiled(session: ProfiledSession, { profile }: OnnxOptions, closed: () => void = () => {}): Session {
+  let left = profile ? PROFILED_RUNS : 0;
+  return {
+    run: async (feeds, into) => {
+      const results = await session.run(feeds, into);
+      if (left > 0 && --left === 0) session.endProfiling();
+      return results;
+    },
+    close: async () => {
+      if (left > 0) session.endProfiling();
+      await session.close();
+      closed();
+    },
+  };
 }
 
 async function load(path: string, graph: Graph, options: OnnxOptions): Promise<ProfiledSession> {

@@ -1,10 +1,8 @@
 // Every op: its gradient against finite differences, its ONNX form against the reference implementation.
 import { describe, expect, it } from 'vitest';
+import { caseGraph, differentiable } from '../../test/case-graph.ts';
 import { expectClose } from '../../test/expect-close.ts';
-import { Random } from '../base/random.ts';
-import { Builder } from '../graph/builder.ts';
-import { gradients } from '../graph/gradient.ts';
-import type { Graph, Value } from '../graph/node.ts';
+import type { Graph } from '../graph/node.ts';
 import type { OpName } from '../graph/op.ts';
 import { CASES, type OpCase } from '../graph/ops/cases.ts';
 import { OPS } from '../graph/ops/table.ts';
@@ -13,57 +11,6 @@ import { openOnnx } from './onnx.ts';
 import { interpret, openReference } from './reference.ts';
 
 const STEP = 1e-4;
-
-/** The case as a graph with its outputs; with `wrt`, also a scalar that weighs them all and its gradients. */
-function graphOf({ inputs, build }: OpCase, wrt: readonly string[]): Graph {
-  const b = new Builder();
-  const values = Object.fromEntries(Object.entries(inputs).map(([name, x]) => [name, b.input(name, x.dtype, x.shape)]));
-  const outputs = build(b, values);
-  outputs.forEach((output, i) => {
-    b.output(`y${i}`, output);
-  });
-  if (wrt.length === 0) return b.graph();
-  if (!outputs.some((output) => output.dtype === 'float32')) throw new Error('nothing to depend on');
-  const loss = outputs
-    .filter((output) => output.dtype === 'float32')
-    .map((output, i) => weigh(b, output, i))
-    .reduce((x, y) => b.add(x, y));
-  b.output('loss', loss);
-  const derived = gradients(
-    b,
-    loss,
-    wrt.map((name) => values[name]),
-  );
-  wrt.forEach((name, i) => {
-    b.output(`d${name}`, derived[i]);
-  });
-  return b.graph();
-}
-
-function weigh(b: Builder, output: Value, i: number): Value {
-  const random = new Random(i);
-  const shape = output.shape as number[];
-  const data = Float32Array.from({ length: shape.reduce((x, y) => x * y, 1) }, () => random.normal());
-  const weights = b.constant(`weights${i}`, 'float32', shape, () => data);
-  return b.reduceSum(
-    b.mul(output, weights),
-    shape.map((_, axis) => axis),
-  );
-}
-
-/** The inputs an op is differentiable in: the gradient graph can be built for them. */
-function differentiable(opCase: OpCase): string[] {
-  return Object.keys(opCase.inputs).filter((name) => {
-    if (opCase.inputs[name].dtype !== 'float32') return false;
-    try {
-      graphOf(opCase, [name]);
-      return true;
-    } catch (error) {
-      if ((error as Error).message.includes('depend')) return false;
-      throw error;
-    }
-  });
-}
 
 /** Every float32 input but those that the case says have none. */
 function promised({ inputs, constant = [] }: OpCase): string[] {
@@ -110,7 +57,7 @@ describe.each(Object.entries(CASES) as [OpName, readonly OpCase[]][])('%s', (op,
   it.each(cases.map((opCase, i) => [i, opCase] as const))(
     'case %i: ONNX Runtime agrees with the reference',
     async (_, opCase) => {
-      const graph = graphOf(opCase, differentiable(opCase));
+      const graph = caseGraph(opCase, differentiable(opCase));
       const reference = await openReference(graph).run(opCase.inputs);
       const session = await openOnnx(graph, { threads: 1 });
       const results = await session.run(opCase.inputs);
@@ -127,7 +74,7 @@ describe.each(Object.entries(CASES) as [OpName, readonly OpCase[]][])('%s', (op,
       expect(names).toEqual(promised(opCase));
       if (op === 'cast' && i === 0) return;
       expect(names).not.toHaveLength(0);
-      const graph = graphOf(opCase, names);
+      const graph = caseGraph(opCase, names);
       const derived = interpret(graph, opCase.inputs);
       for (const name of names) {
         const gradient = derived.get(graph.outputs.get(`d${name}`)!.name)!;
@@ -143,7 +90,7 @@ describe.each(Object.entries(CASES) as [OpName, readonly OpCase[]][])('%s', (op,
 
 it('the gradient of an int8 product is the int8 product with the transposed weight', async () => {
   const [opCase] = CASES.int8MatMul;
-  const graph = graphOf(opCase, ['x']);
+  const graph = caseGraph(opCase, ['x']);
   const { dx } = await openReference(graph).run(opCase.inputs);
   const weights = graph.constants[0].read() as Float32Array;
   const { qT, sT } = opCase.inputs;

@@ -1,0 +1,161 @@
+// Element by element, copies, and the small work on whole numbers that makes masks.
+#include "tape.h"
+
+enum { ADD, SUB, MUL, DIV, SCALE, OFFSET, ABS, EXP, TANH, SIGMOID, SILU, SILU_GRADIENT, GELU, GELU_GRADIENT };
+
+static inline __attribute__((always_inline)) __m512 one(int sub, __m512 x, __m512 y, __m512 by) {
+  const __m512 c = _mm512_set1_ps(0.7978845608f), k = _mm512_set1_ps(0.044715f), half = _mm512_set1_ps(0.5f), unit = _mm512_set1_ps(1);
+  switch (sub) {
+  case ADD: return _mm512_add_ps(x, y);
+  case SUB: return _mm512_sub_ps(x, y);
+  case MUL: return _mm512_mul_ps(x, y);
+  case DIV: return _mm512_div_ps(x, y);
+  case SCALE: return _mm512_mul_ps(x, by);
+  case OFFSET: return _mm512_add_ps(x, by);
+  case ABS: return _mm512_abs_ps(x);
+  case EXP: return exp16(x);
+  case TANH: return tanh16(x);
+  case SIGMOID: return sigmoid16(x);
+  case SILU: return _mm512_mul_ps(x, sigmoid16(x));
+  case SILU_GRADIENT: {
+    __m512 s = sigmoid16(x);
+    return _mm512_mul_ps(_mm512_mul_ps(y, s), _mm512_fnmadd_ps(x, s, _mm512_add_ps(unit, x)));
+  }
+  default: {
+    __m512 xx = _mm512_mul_ps(x, x);
+    __m512 t = tanh16(_mm512_mul_ps(c, _mm512_fmadd_ps(_mm512_mul_ps(k, xx), x, x)));
+    if (sub == GELU) return _mm512_mul_ps(_mm512_mul_ps(half, x), _mm512_add_ps(unit, t));
+    __m512 slope = _mm512_mul_ps(c, _mm512_fmadd_ps(_mm512_set1_ps(3 * 0.044715f), xx, unit));
+    __m512 rise = _mm512_mul_ps(_mm512_mul_ps(x, _mm512_fnmadd_ps(t, t, unit)), slope);
+    return _mm512_mul_ps(_mm512_mul_ps(y, half), _mm512_add_ps(_mm512_add_ps(unit, t), rise));
+  }
+  }
+}
+
+static inline __attribute__((always_inline)) void line(int sub, const float *a, int sa, const float *b, int sb, float *out, int64_t n, float by) {
+  __m512 p = _mm512_set1_ps(by), x0 = _mm512_set1_ps(*a), y0 = _mm512_set1_ps(*b);
+  for (int64_t i = 0; i < n; i += 16) {
+    __mmask16 m = lanes(n - i);
+    store(out + i, m, one(sub, sa ? load(m, a + i) : x0, sb ? load(m, b + i) : y0, p));
+  }
+}
+
+static void run(int sub, const float *a, int64_t sa, const float *b, int64_t sb, float *out, int64_t n, float by) {
+  float left[1024], right[1024];
+  if ((sa > 1 || sb > 1) && n > 1024) {
+    for (int64_t i = 0; i < n; i += 1024) run(sub, a + i * sa, sa, b + i * sb, sb, out + i, least(1024, n - i), by);
+    return;
+  }
+  if (sa > 1) { for (int64_t i = 0; i < n; i++) left[i] = a[i * sa]; a = left; sa = 1; }
+  if (sb > 1) { for (int64_t i = 0; i < n; i++) right[i] = b[i * sb]; b = right; sb = 1; }
+#define CASE(S) case S: if (sa && sb) line(S, a, 1, b, 1, out, n, by); else line(S, a, (int)sa, b, (int)sb, out, n, by); break;
+  switch (sub) {
+    CASE(ADD) CASE(SUB) CASE(MUL) CASE(DIV) CASE(SCALE) CASE(OFFSET) CASE(ABS) CASE(EXP) CASE(TANH) CASE(SIGMOID)
+    CASE(SILU) CASE(SILU_GRADIENT) CASE(GELU) CASE(GELU_GRADIENT)
+  }
+}
+
+/**
+ * out = f(a, b) in float32. 2 which, 3 out, 5 a, 7 b, 9 number, 10.. five sizes, 15.. strides of a, 20.. of b, 25 rows an item.
+ * The result lies without gaps. Long lines are cut: 26 numbers of a line an item, 27 items a row.
+ */
+void map(Op op, int64_t item, const Run *r) {
+  const double *size = op + 10, *sa = op + 15, *sb = op + 20;
+  float *out = (float *)at(op, 3, r), *a = (float *)at(op, 5, r), *b = (float *)at(op, 7, r);
+  int64_t n = (int64_t)size[4], rows = (int64_t)(size[0] * size[1] * size[2] * size[3]), cuts = whole(op, 27);
+  int64_t from = item / cuts * whole(op, 25), to = least(rows, from + whole(op, 25));
+  int64_t start = item % cuts * whole(op, 26), count = least(n - start, whole(op, 26));
+  for (int64_t row = from; row < to; row++) {
+    int64_t rest = row, oa = 0, ob = 0;
+    for (int d = 3; d >= 0; d--) {
+      int64_t i = rest % (int64_t)size[d];
+      rest /= (int64_t)size[d];
+      oa += i * (int64_t)sa[d];
+      ob += i * (int64_t)sb[d];
+    }
+    run((int)op[2], a + oa + start * (int64_t)sa[4], (int64_t)sa[4], b + ob + start * (int64_t)sb[4], (int64_t)sb[4], out + row * n + start, count, (float)op[9]);
+  }
+}
+
+/** Moves elements of 2 bytes: 3 out, 5 in, 10.. five sizes, 15.. strides of in, 20.. of out, 25 rows an item. */
+void copy(Op op, int64_t item, const Run *r) {
+  const double *size = op + 10;
+  int64_t width = whole(op, 2), n = (int64_t)size[4], rows = (int64_t)(size[0] * size[1] * size[2] * size[3]);
+  char *out = at(op, 3, r), *in = at(op, 5, r);
+  int64_t from = item * whole(op, 25), to = least(rows, from + whole(op, 25)), si = whole(op, 19), so = whole(op, 24);
+  for (int64_t row = from; row < to; row++) {
+    int64_t rest = row, i = 0, o = 0;
+    for (int d = 3; d >= 0; d--) {
+      int64_t k = rest % (int64_t)size[d];
+      rest /= (int64_t)size[d];
+      i += k * whole(op, 15 + d);
+      o += k * whole(op, 20 + d);
+    }
+    if (si == 1 && so == 1) memcpy(out + o * width, in + i * width, n * width);
+    else if (width == 4) for (int64_t k = 0; k < n; k++) ((float *)out)[o + k * so] = ((float *)in)[i + k * si];
+    else for (int64_t k = 0; k < n; k++) memcpy(out + (o + k * so) * width, in + (i + k * si) * width, width);
+  }
+}
+
+/** 3 out, 5 bytes, 6 bytes an item: zeros, or where 7 is not 0 float32 numbers 8. */
+void fill(Op op, int64_t item, const Run *r) {
+  char *out = at(op, 3, r) + item * whole(op, 6);
+  int64_t bytes = least(whole(op, 5) - item * whole(op, 6), whole(op, 6));
+  if (!op[7]) memset(out, 0, bytes);
+  else for (int64_t i = 0; i < bytes / 4; i++) ((float *)out)[i] = (float)op[8];
+}
+
+static double get(const char *p, int type, int64_t i) {
+  switch (type) {
+  case 0: return ((const float *)p)[i];
+  case 1: return (double)((const int64_t *)p)[i];
+  case 2: return ((const uint8_t *)p)[i];
+  default: return ((const int32_t *)p)[i];
+  }
+}
+
+enum { EQUAL, LESS_OR_EQUAL, AND, OR, NOT, WHERE, CAST, IOTA, ANY_ADD, ANY_SUB, ANY_MUL };
+
+/**
+ * Any types (0 float32, 1 int64, 2 bool), one at a time: 2 which, 3 out, 5 a, 7 b, 9 c, 10.. five sizes, 15.. 20.. 25.. strides,
+ * 30 type of out, 31.. of a, b, c, 34 rows an item.
+ */
+void any(Op op, int64_t item, const Run *r) {
+  const double *size = op + 10;
+  int64_t n = (int64_t)size[4], rows = (int64_t)(size[0] * size[1] * size[2] * size[3]);
+  int64_t from = item * whole(op, 34), to = least(rows, from + whole(op, 34));
+  char *out = at(op, 3, r);
+  const char *in[3] = {at(op, 5, r), at(op, 7, r), at(op, 9 + 26, r)};
+  for (int64_t row = from; row < to; row++)
+    for (int64_t k = 0; k < n; k++) {
+      double x[3];
+      for (int j = 0; j < 3; j++) {
+        int64_t rest = row, o = k * whole(op, 15 + 5 * j + 4);
+        for (int d = 3; d >= 0; d--) {
+          o += rest % (int64_t)size[d] * whole(op, 15 + 5 * j + d);
+          rest /= (int64_t)size[d];
+        }
+        x[j] = get(in[j], (int)op[31 + j], o);
+      }
+      double y = 0;
+      switch ((int)op[2]) {
+      case EQUAL: y = x[0] == x[1]; break;
+      case LESS_OR_EQUAL: y = x[0] <= x[1]; break;
+      case AND: y = x[0] && x[1]; break;
+      case OR: y = x[0] || x[1]; break;
+      case NOT: y = !x[0]; break;
+      case WHERE: y = x[0] ? x[1] : x[2]; break;
+      case CAST: y = x[0]; break;
+      case IOTA: y = (double)k; break;
+      case ANY_ADD: y = x[0] + x[1]; break;
+      case ANY_SUB: y = x[0] - x[1]; break;
+      case ANY_MUL: y = x[0] * x[1]; break;
+      }
+      int64_t o = row * n + k;
+      switch ((int)op[30]) {
+      case 0: ((float *)out)[o] = (float)y; break;
+      case 1: ((int64_t *)out)[o] = (int64_t)y; break;
+      default: ((uint8_t *)out)[o] = y != 0;
+      }
+    }
+}

@@ -1,0 +1,166 @@
+// Products of matrices in bfloat16 with sums in float32, on AMX or AVX-512's bfloat16 instructions.
+#include "tape.h"
+
+/** Of 16 x 32 numbers. */
+#define TILE 1024
+
+/** 16 rows of 16 pairs to 16 columns of them, or back. */
+static void turn(__m512i v[16]) {
+  __m512i t[16];
+  for (int i = 0; i < 16; i += 2) {
+    t[i] = _mm512_unpacklo_epi32(v[i], v[i + 1]);
+    t[i + 1] = _mm512_unpackhi_epi32(v[i], v[i + 1]);
+  }
+  for (int i = 0; i < 16; i += 4) {
+    v[i] = _mm512_unpacklo_epi64(t[i], t[i + 2]);
+    v[i + 1] = _mm512_unpackhi_epi64(t[i], t[i + 2]);
+    v[i + 2] = _mm512_unpacklo_epi64(t[i + 1], t[i + 3]);
+    v[i + 3] = _mm512_unpackhi_epi64(t[i + 1], t[i + 3]);
+  }
+  for (int i = 0; i < 4; i++) {
+    t[i] = _mm512_shuffle_i32x4(v[i], v[i + 4], 0x88);
+    t[i + 4] = _mm512_shuffle_i32x4(v[i + 8], v[i + 12], 0x88);
+    t[i + 8] = _mm512_shuffle_i32x4(v[i], v[i + 4], 0xdd);
+    t[i + 12] = _mm512_shuffle_i32x4(v[i + 8], v[i + 12], 0xdd);
+  }
+  for (int i = 0; i < 4; i++) {
+    v[i] = _mm512_shuffle_i32x4(t[i], t[i + 4], 0x88);
+    v[i + 8] = _mm512_shuffle_i32x4(t[i], t[i + 4], 0xdd);
+    v[i + 4] = _mm512_shuffle_i32x4(t[i + 8], t[i + 12], 0x88);
+    v[i + 12] = _mm512_shuffle_i32x4(t[i + 8], t[i + 12], 0xdd);
+  }
+}
+
+/**
+ * Tiles of a matrix [R,K] for a product over K, zeros beyond its edges: [R/16][K/32] of 16 rows (left side) or 16 pairs of K (right
+ * side) by 64 bytes. 2 right side, 3 out, 5 in, 7 rows, 8 K, 9 10 strides of a row and of K, 11 12 sizes of two batch axes, 13 14
+ * their strides. Items are batches times R/16.
+ */
+void pack(Op op, int64_t item, const Run *r) {
+  int64_t rows = whole(op, 7), k = whole(op, 8), sr = whole(op, 9), sk = whole(op, 10);
+  int64_t down = (rows + 15) / 16, across = (k + 31) / 32, batch = item / down, row = item % down * 16;
+  const float *in = (float *)at(op, 5, r) + batch / whole(op, 12) * whole(op, 13) + batch % whole(op, 12) * whole(op, 14) + row * sr;
+  char *out = at(op, 3, r) + item * across * TILE;
+  int right = (int)op[2], some = (int)least(16, rows - row);
+  static const uint16_t order[32] __attribute__((aligned(64))) = {0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23,
+                                                                  8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
+  const __m512i zip = _mm512_load_si512(order);
+  __m512i v[16];
+  float line[16 * 32];
+  for (int64_t c = 0; c < k; c += 32, out += TILE) {
+    int wide = (int)least(32, k - c), byRow = sk == 1;
+    const float *p = in + c * sk;
+    int64_t step = sr, next = 1;
+    if (sk != 1 && sr != 1) {
+      // neither lies without gaps: gathered first
+      for (int i = 0; i < some; i++) for (int j = 0; j < wide; j++) line[i * 32 + j] = p[i * sr + j * sk];
+      p = line; step = 32; byRow = 1;
+    }
+    if (byRow) {
+      __mmask16 low = lanes(wide), high = lanes(wide > 16 ? wide - 16 : 0);
+      for (int i = 0; i < 16; i++)
+        v[i] = i < some ? (__m512i)_mm512_cvtne2ps_pbh(load(high, p + i * step + 16 * next), load(low, p + i * step)) : _mm512_setzero_si512();
+    } else {
+      __mmask16 m = lanes(some);
+      for (int i = 0; i < 16; i++) {
+        __m512 even = 2 * i < wide ? load(m, p + 2 * i * sk) : _mm512_setzero_ps();
+        __m512 odd = 2 * i + 1 < wide ? load(m, p + (2 * i + 1) * sk) : _mm512_setzero_ps();
+        v[i] = _mm512_permutexvar_epi16(zip, (__m512i)_mm512_cvtne2ps_pbh(odd, even));
+      }
+    }
+    if (byRow == right) turn(v);
+    for (int i = 0; i < 16; i++) _mm512_store_si512((__m512i *)out + i, v[i]);
+  }
+}
+
+/** 32 x 32 sums (row stride 32) of left and right tiles: two rows of them each, `far` bytes apart. Starts from what is there, or from 0. */
+static inline __attribute__((always_inline)) void block(const char *a, const char *b, int64_t farA, int64_t farB, int64_t tiles, float *sums, int begun) {
+  if (begun) {
+    _tile_loadd(0, sums, 128); _tile_loadd(1, sums + 16, 128); _tile_loadd(2, sums + 512, 128); _tile_loadd(3, sums + 528, 128);
+  } else {
+    _tile_zero(0); _tile_zero(1); _tile_zero(2); _tile_zero(3);
+  }
+  for (int64_t k = 0; k < tiles; k++, a += TILE, b += TILE) {
+    _tile_loadd(4, a, 64);
+    _tile_loadd(6, b, 64);
+    _tile_dpbf16ps(0, 4, 6);
+    _tile_loadd(7, b + farB, 64);
+    _tile_dpbf16ps(1, 4, 7);
+    _tile_loadd(5, a + farA, 64);
+    _tile_dpbf16ps(2, 5, 6);
+    _tile_dpbf16ps(3, 5, 7);
+  }
+  _tile_stored(0, sums, 128); _tile_stored(1, sums + 16, 128); _tile_stored(2, sums + 512, 128); _tile_stored(3, sums + 528, 128);
+}
+
+/** As `block`, 8 x 32 at a time. */
+static void blockWithoutTiles(const char *a, const char *b, int64_t farA, int64_t farB, int64_t tiles, float *sums, int begun) {
+  for (int row = 0; row < 32; row += 8) {
+    const char *left = a + (row >= 16 ? farA : 0) + (row % 16) * 64;
+    __m512 s[8][2];
+    for (int i = 0; i < 8; i++)
+      for (int j = 0; j < 2; j++) s[i][j] = begun ? _mm512_load_ps(sums + (row + i) * 32 + j * 16) : _mm512_setzero_ps();
+    for (int64_t k = 0; k < tiles; k++)
+      for (int p = 0; p < 16; p++) {
+        __m512bh low = (__m512bh)_mm512_load_si512(b + k * TILE + p * 64), high = (__m512bh)_mm512_load_si512(b + farB + k * TILE + p * 64);
+#pragma GCC unroll 8
+        for (int i = 0; i < 8; i++) {
+          __m512bh x = (__m512bh)_mm512_set1_epi32(*(const int *)(left + k * TILE + i * 64 + p * 4));
+          s[i][0] = _mm512_dpbf16_ps(s[i][0], x, low);
+          s[i][1] = _mm512_dpbf16_ps(s[i][1], x, high);
+        }
+      }
+    for (int i = 0; i < 8; i++)
+      for (int j = 0; j < 2; j++) _mm512_store_ps(sums + (row + i) * 32 + j * 16, s[i][j]);
+  }
+}
+
+/** Rows and columns of an item, and tiles of K at a time: what stays in the second cache. */
+#define ROWS 128
+#define COLUMNS 256
+#define DEPTH 64
+
+/**
+ * out = alpha left right (+ other): 2 whether something is added, 3 out, 5 left tiles, 7 right tiles, 9 what is added, 11 M, 12 N, 13 K, 14 alpha,
+ * 15 row stride of out, 16 batch axes' size, 17 18 batch strides of out, 19 20 batches left and right: 1, or 0 where all share one,
+ * 21 row stride of what is added (no batches).
+ * Items are batches times M/128 times N/256.
+ */
+void product(Op op, int64_t item, const Run *r) {
+  int64_t M = whole(op, 11), N = whole(op, 12), across = (whole(op, 13) + 31) / 32, ld = whole(op, 15);
+  int64_t downs = (M + ROWS - 1) / ROWS, sides = (N + COLUMNS - 1) / COLUMNS;
+  int64_t batch = item / (downs * sides), at0 = item / sides % downs * ROWS, at1 = item % sides * COLUMNS;
+  int64_t tilesM = (M + 15) / 16, tilesN = (N + 15) / 16, inner = whole(op, 16);
+  const char *left = at(op, 5, r) + batch * whole(op, 19) * tilesM * across * TILE;
+  const char *right = at(op, 7, r) + batch * whole(op, 20) * tilesN * across * TILE;
+  float *out = (float *)at(op, 3, r) + batch / inner * whole(op, 17) + batch % inner * whole(op, 18);
+  const float *other = op[2] ? (float *)at(op, 9, r) : 0;
+  int64_t toM = least(M, at0 + ROWS), toN = least(N, at1 + COLUMNS);
+  float *sums = (float *)r->scratch;
+  __m512 alpha = _mm512_set1_ps((float)op[14]);
+  for (int64_t k = 0; k < across; k += DEPTH) {
+    int64_t some = least(DEPTH, across - k);
+    for (int64_t n = at1; n < toN; n += 32)
+      for (int64_t m = at0; m < toM; m += 32) {
+        float *own = across <= DEPTH ? sums : sums + ((n - at1) / 32 * (ROWS / 32) + (m - at0) / 32) * 1024;
+        const char *a = left + (m / 16 * across + k) * TILE, *b = right + (n / 16 * across + k) * TILE;
+        // beyond the last tile the one before is computed again and not used
+        int64_t farA = m / 16 + 1 < tilesM ? across * TILE : 0, farB = n / 16 + 1 < tilesN ? across * TILE : 0;
+        if (r->amx) block(a, b, farA, farB, some, own, k > 0);
+        else blockWithoutTiles(a, b, farA, farB, some, own, k > 0);
+        if (k + some < across) continue;
+        __mmask16 low = lanes(N - n), high = lanes(N - n > 16 ? N - n - 16 : 0);
+        for (int64_t i = 0; i < least(32, M - m); i++) {
+          float *to = out + (m + i) * ld + n;
+          __m512 x = _mm512_mul_ps(_mm512_load_ps(own + i * 32), alpha), y = _mm512_mul_ps(_mm512_load_ps(own + i * 32 + 16), alpha);
+          if (other) {
+            const float *more = other + (m + i) * whole(op, 21) + n;
+            x = _mm512_add_ps(x, load(low, more));
+            y = _mm512_add_ps(y, load(high, more + 16));
+          }
+          store(to, low, x);
+          if (high) store(to + 16, high, y);
+        }
+      }
+  }
+}

@@ -1,0 +1,205 @@
+// Work on whole rows: sums, norms, softmax, rotary positions, tables.
+#include "tape.h"
+
+enum { SUM, MEAN, MAX };
+
+/** Of x [outer,n,inner] over n: 2 which, 3 out, 5 x, 7 outer, 8 n, 9 inner, 10 outer rows or (inner > 1) columns an item, 11 items a row. */
+void reduce(Op op, int64_t item, const Run *r) {
+  int which = (int)op[2];
+  int64_t outer = whole(op, 7), n = whole(op, 8), inner = whole(op, 9), some = whole(op, 10);
+  float *out = (float *)at(op, 3, r);
+  const float *x = (float *)at(op, 5, r);
+  const __m512 start = _mm512_set1_ps(which == MAX ? -__builtin_inff() : 0);
+  float by = which == MEAN ? 1.0f / (float)n : 1;
+  if (inner == 1) {
+    for (int64_t row = item * some; row < least(outer, (item + 1) * some); row++) {
+      __m512 sum = start;
+      for (int64_t i = 0; i < n; i += 16) {
+        __mmask16 m = lanes(n - i);
+        __m512 v = _mm512_mask_loadu_ps(start, m, x + row * n + i);
+        sum = which == MAX ? _mm512_max_ps(sum, v) : _mm512_add_ps(sum, v);
+      }
+      out[row] = which == MAX ? _mm512_reduce_max_ps(sum) : _mm512_reduce_add_ps(sum) * by;
+    }
+    return;
+  }
+  int64_t row = item / whole(op, 11), from = item % whole(op, 11) * some, to = least(inner, from + some);
+  for (int64_t c = from; c < to; c += 16) {
+    __mmask16 m = lanes(to - c);
+    const float *p = x + row * n * inner + c;
+    __m512 sum = start;
+    for (int64_t i = 0; i < n; i++) {
+      __m512 v = load(m, p + i * inner);
+      sum = which == MAX ? _mm512_max_ps(sum, v) : _mm512_add_ps(sum, v);
+    }
+    store(out + row * inner + c, m, _mm512_mul_ps(sum, _mm512_set1_ps(by)));
+  }
+}
+
+/** 3 y, 5 inverse, 7 x, 9 weight, 11 epsilon, 12 rows, 13 width, 14 rows an item. */
+void rmsNorm(Op op, int64_t item, const Run *r) {
+  int64_t width = whole(op, 13), some = whole(op, 14);
+  const float *weight = (float *)at(op, 9, r);
+  for (int64_t row = item * some; row < least(whole(op, 12), (item + 1) * some); row++) {
+    const float *x = (float *)at(op, 7, r) + row * width;
+    float *y = (float *)at(op, 3, r) + row * width;
+    __m512 sum = _mm512_setzero_ps();
+    for (int64_t i = 0; i < width; i += 16) {
+      __m512 v = load(lanes(width - i), x + i);
+      sum = _mm512_fmadd_ps(v, v, sum);
+    }
+    float inverse = 1 / __builtin_sqrtf(_mm512_reduce_add_ps(sum) / (float)width + (float)op[11]);
+    ((float *)at(op, 5, r))[row] = inverse;
+    __m512 by = _mm512_set1_ps(inverse);
+    for (int64_t i = 0; i < width; i += 16) {
+      __mmask16 m = lanes(width - i);
+      store(y + i, m, _mm512_mul_ps(_mm512_mul_ps(load(m, x + i), by), load(m, weight + i)));
+    }
+  }
+}
+
+/** 3 dx, 5 x, 7 weight, 9 inverse, 11 dy, 13 rows, 14 width, 15 rows an item, 16 whether 17 is added to dx. */
+void rmsNormGradient(Op op, int64_t item, const Run *r) {
+  int64_t width = whole(op, 14), some = whole(op, 15);
+  const float *weight = (float *)at(op, 7, r);
+  for (int64_t row = item * some; row < least(whole(op, 13), (item + 1) * some); row++) {
+    const float *x = (float *)at(op, 5, r) + row * width, *dy = (float *)at(op, 11, r) + row * width;
+    const float *other = op[16] ? (float *)at(op, 17, r) + row * width : 0;
+    float *dx = (float *)at(op, 3, r) + row * width, inverse = ((float *)at(op, 9, r))[row];
+    __m512 sum = _mm512_setzero_ps();
+    for (int64_t i = 0; i < width; i += 16) {
+      __mmask16 m = lanes(width - i);
+      sum = _mm512_fmadd_ps(_mm512_mul_ps(load(m, dy + i), load(m, weight + i)), load(m, x + i), sum);
+    }
+    __m512 by = _mm512_set1_ps(inverse);
+    __m512 mean = _mm512_set1_ps(inverse * inverse * inverse * (_mm512_reduce_add_ps(sum) / (float)width));
+    for (int64_t i = 0; i < width; i += 16) {
+      __mmask16 m = lanes(width - i);
+      __m512 g = _mm512_mul_ps(_mm512_mul_ps(load(m, dy + i), load(m, weight + i)), by);
+      g = _mm512_fnmadd_ps(load(m, x + i), mean, g);
+      store(dx + i, m, other ? _mm512_add_ps(g, load(m, other + i)) : g);
+    }
+  }
+}
+
+/**
+ * 3 out, 5 x, 7 rows, 8 width, 9 rows an item, 10 whether a mask at 11 is added: 13 rows of x for each of its batches, 14 rows of a
+ * batch's mask, 15 bytes... its row stride and 16 batch stride.
+ */
+void softmax(Op op, int64_t item, const Run *r) {
+  int64_t width = whole(op, 8), some = whole(op, 9);
+  for (int64_t row = item * some; row < least(whole(op, 7), (item + 1) * some); row++) {
+    const float *x = (float *)at(op, 5, r) + row * width;
+    float *y = (float *)at(op, 3, r) + row * width;
+    const float *mask = 0;
+    if (op[10]) {
+      int64_t batch = row / whole(op, 13), of = row % whole(op, 14);
+      mask = (float *)at(op, 11, r) + batch * whole(op, 16) + of * whole(op, 15);
+    }
+    const __m512 none = _mm512_set1_ps(-__builtin_inff());
+    __m512 top = none;
+    for (int64_t i = 0; i < width; i += 16) {
+      __mmask16 m = lanes(width - i);
+      __m512 v = _mm512_mask_loadu_ps(none, m, x + i);
+      if (mask) v = _mm512_add_ps(v, load(m, mask + i));
+      top = _mm512_max_ps(top, v);
+    }
+    __m512 largest = _mm512_set1_ps(_mm512_reduce_max_ps(top)), sum = _mm512_setzero_ps();
+    for (int64_t i = 0; i < width; i += 16) {
+      __mmask16 m = lanes(width - i);
+      __m512 v = load(m, x + i);
+      if (mask) v = _mm512_add_ps(v, load(m, mask + i));
+      v = exp16(_mm512_sub_ps(v, largest));
+      sum = _mm512_mask_add_ps(sum, m, sum, v);
+      store(y + i, m, v);
+    }
+    __m512 by = _mm512_set1_ps(1 / _mm512_reduce_add_ps(sum));
+    for (int64_t i = 0; i < width; i += 16) {
+      __mmask16 m = lanes(width - i);
+      store(y + i, m, _mm512_mul_ps(load(m, y + i), by));
+    }
+  }
+}
+
+/** p (dp - sum(p dp)): 3 out, 5 p, 7 dp, 9 rows, 10 width, 11 rows an item. */
+void softmaxGradient(Op op, int64_t item, const Run *r) {
+  int64_t width = whole(op, 10), some = whole(op, 11);
+  for (int64_t row = item * some; row < least(whole(op, 9), (item + 1) * some); row++) {
+    const float *p = (float *)at(op, 5, r) + row * width, *dp = (float *)at(op, 7, r) + row * width;
+    float *out = (float *)at(op, 3, r) + row * width;
+    __m512 sum = _mm512_setzero_ps();
+    for (int64_t i = 0; i < width; i += 16) {
+      __mmask16 m = lanes(width - i);
+      sum = _mm512_fmadd_ps(load(m, p + i), load(m, dp + i), sum);
+    }
+    __m512 all = _mm512_set1_ps(_mm512_reduce_add_ps(sum));
+    for (int64_t i = 0; i < width; i += 16) {
+      __mmask16 m = lanes(width - i);
+      store(out + i, m, _mm512_mul_ps(load(m, p + i), _mm512_sub_ps(load(m, dp + i), all)));
+    }
+  }
+}
+
+/** p (dp - sum of its row): 3 out, 5 p, 7 dp, 9 sums, 11 rows, 12 width, 13 rows an item. */
+void centred(Op op, int64_t item, const Run *r) {
+  int64_t width = whole(op, 12), some = whole(op, 13);
+  for (int64_t row = item * some; row < least(whole(op, 11), (item + 1) * some); row++) {
+    const float *p = (float *)at(op, 5, r) + row * width, *dp = (float *)at(op, 7, r) + row * width;
+    float *out = (float *)at(op, 3, r) + row * width;
+    __m512 all = _mm512_set1_ps(((float *)at(op, 9, r))[row]);
+    for (int64_t i = 0; i < width; i += 16) {
+      __mmask16 m = lanes(width - i);
+      store(out + i, m, _mm512_mul_ps(load(m, p + i), _mm512_sub_ps(load(m, dp + i), all)));
+    }
+  }
+}
+
+/**
+ * 3 out, 5 x, 7 positions, 9 cos, 11 sin, 13 batches, 14 heads, 15 rows, 16 width, 17 18 19 strides of x, 20 21 22 of out,
+ * 23 interleaved, 24 inverse, 25 rows of cos. Items are batches times rows.
+ */
+void rope(Op op, int64_t item, const Run *r) {
+  int64_t rows = whole(op, 15), width = whole(op, 16), half = width / 2, b = item / rows, s = item % rows;
+  int64_t position = within(((int64_t *)at(op, 7, r))[item], whole(op, 25), r);
+  const float *cosine = (float *)at(op, 9, r) + position * half, *sine = (float *)at(op, 11, r) + position * half;
+  float sign = op[24] ? -1 : 1;
+  for (int64_t h = 0; h < whole(op, 14); h++) {
+    const float *x = (float *)at(op, 5, r) + b * whole(op, 17) + h * whole(op, 18) + s * whole(op, 19);
+    float *y = (float *)at(op, 3, r) + b * whole(op, 20) + h * whole(op, 21) + s * whole(op, 22);
+    if (op[23]) {
+      for (int64_t i = 0; i < half; i++) {
+        float u = x[2 * i], v = x[2 * i + 1], c = cosine[i], w = sign * sine[i];
+        y[2 * i] = u * c - v * w;
+        y[2 * i + 1] = v * c + u * w;
+      }
+      continue;
+    }
+    for (int64_t i = 0; i < half; i += 16) {
+      __mmask16 m = lanes(half - i);
+      __m512 u = load(m, x + i), v = load(m, x + half + i), c = load(m, cosine + i);
+      __m512 w = _mm512_mul_ps(_mm512_set1_ps(sign), load(m, sine + i));
+      store(y + i, m, _mm512_fnmadd_ps(v, w, _mm512_mul_ps(u, c)));
+      store(y + half + i, m, _mm512_fmadd_ps(u, w, _mm512_mul_ps(v, c)));
+    }
+  }
+}
+
+/** 3 out, 5 table, 7 rows, 9 count, 10 bytes a row, 11 rows an item, 12 rows of the table. */
+void gather(Op op, int64_t item, const Run *r) {
+  int64_t width = whole(op, 10), some = whole(op, 11);
+  for (int64_t i = item * some; i < least(whole(op, 9), (item + 1) * some); i++)
+    memcpy(at(op, 3, r) + i * width, at(op, 5, r) + within(((int64_t *)at(op, 7, r))[i], whole(op, 12), r) * width, width);
+}
+
+/** Adds to what is there: 3 table, 5 updates, 7 rows, 9 count, 10 width, 11 columns an item, 12 rows of the table. */
+void scatterAdd(Op op, int64_t item, const Run *r) {
+  int64_t width = whole(op, 10), from = item * whole(op, 11), to = least(width, from + whole(op, 11));
+  for (int64_t i = 0; i < whole(op, 9); i++) {
+    float *y = (float *)at(op, 3, r) + within(((int64_t *)at(op, 7, r))[i], whole(op, 12), r) * width;
+    const float *x = (float *)at(op, 5, r) + i * width;
+    for (int64_t c = from; c < to; c += 16) {
+      __mmask16 m = lanes(to - c);
+      store(y + c, m, _mm512_add_ps(load(m, y + c), load(m, x + c)));
+    }
+  }
+}

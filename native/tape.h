@@ -1,0 +1,88 @@
+// What the kernels share: how an op lies in a tape, vectors of 16 numbers, tiles of bfloat16.
+#pragma once
+#include <immintrin.h>
+#include <stdint.h>
+#include <string.h>
+
+/** Numbers of an op. Addresses are two of them: a slot and the bytes from its start. */
+#define WIDTH 48
+/** Bytes of scratch memory for each thread. */
+#define SCRATCH (1 << 20)
+
+typedef const double *Op;
+typedef struct {
+  char *const *slots;
+  char *scratch;
+  /** Whether products use AMX, else AVX-512's bfloat16 instructions. */
+  int amx;
+  /** Set to 1 by a kernel that meets a row or word that is not there. */
+  int32_t *fault;
+} Run;
+/** Computes one of an op's items; they are independent of each other. */
+typedef void Kernel(Op op, int64_t item, const Run *run);
+
+static inline int64_t whole(Op op, int i) { return (int64_t)op[i]; }
+/** An index of a table of n rows: 0 in place of one that is not there, which ends the run with an error. */
+static inline int64_t within(int64_t i, int64_t n, const Run *run) {
+  if (i >= 0 && i < n) return i;
+  *run->fault = 1;
+  return 0;
+}
+static inline char *at(Op op, int i, const Run *run) { return run->slots[(int)op[i]] + (int64_t)op[i + 1]; }
+static inline int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+/** The first n lanes. */
+static inline __mmask16 lanes(int64_t n) { return n >= 16 ? (__mmask16)0xffff : (__mmask16)((1u << n) - 1); }
+static inline __m512 load(__mmask16 m, const float *p) { return _mm512_maskz_loadu_ps(m, p); }
+static inline void store(float *p, __mmask16 m, __m512 x) { _mm512_mask_storeu_ps(p, m, x); }
+
+/** e^x within 2 units in the last place; 0 below -87.3, and infinite above 88.7 (Cephes' polynomial). */
+static inline __m512 exp16(__m512 x) {
+  const __m512 low = _mm512_set1_ps(-87.33654f), high = _mm512_set1_ps(88.72283f);
+  __mmask16 under = _mm512_cmp_ps_mask(x, low, _CMP_LT_OQ), over = _mm512_cmp_ps_mask(x, high, _CMP_GT_OQ);
+  __m512 n = _mm512_roundscale_ps(_mm512_mul_ps(x, _mm512_set1_ps(1.44269504f)), 8);
+  __m512 r = _mm512_fnmadd_ps(n, _mm512_set1_ps(0.693359375f), x);
+  r = _mm512_fnmadd_ps(n, _mm512_set1_ps(-2.12194440e-4f), r);
+  __m512 p = _mm512_set1_ps(1.9875691500e-4f);
+  p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.3981999507e-3f));
+  p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(8.3334519073e-3f));
+  p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(4.1665795894e-2f));
+  p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(1.6666665459e-1f));
+  p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(5.0000001201e-1f));
+  p = _mm512_fmadd_ps(_mm512_mul_ps(r, r), p, _mm512_add_ps(r, _mm512_set1_ps(1)));
+  p = _mm512_scalef_ps(p, n);
+  p = _mm512_mask_mov_ps(p, under, _mm512_setzero_ps());
+  return _mm512_mask_mov_ps(p, over, _mm512_set1_ps(__builtin_inff()));
+}
+static inline __m512 sigmoid16(__m512 x) {
+  const __m512 one = _mm512_set1_ps(1);
+  return _mm512_div_ps(one, _mm512_add_ps(one, exp16(_mm512_sub_ps(_mm512_setzero_ps(), x))));
+}
+/** 1 - 2 / (e^2x + 1); near 0 its series, where that loses digits. */
+static inline __m512 tanh16(__m512 x) {
+  const __m512 one = _mm512_set1_ps(1), two = _mm512_set1_ps(2);
+  __m512 far = _mm512_sub_ps(one, _mm512_div_ps(two, _mm512_add_ps(exp16(_mm512_mul_ps(x, two)), one)));
+  __m512 s = _mm512_mul_ps(x, x);
+  __m512 p = _mm512_set1_ps(-5.70498872745e-3f);
+  p = _mm512_fmadd_ps(p, s, _mm512_set1_ps(2.06390887954e-2f));
+  p = _mm512_fmadd_ps(p, s, _mm512_set1_ps(-5.37397155531e-2f));
+  p = _mm512_fmadd_ps(p, s, _mm512_set1_ps(1.33314422036e-1f));
+  p = _mm512_fmadd_ps(p, s, _mm512_set1_ps(-3.33332819422e-1f));
+  __m512 near = _mm512_fmadd_ps(_mm512_mul_ps(x, s), p, x);
+  return _mm512_mask_mov_ps(far, _mm512_cmp_ps_mask(_mm512_abs_ps(x), _mm512_set1_ps(0.625f), _CMP_LT_OQ), near);
+}
+/** Natural logarithm of a positive number, within 1e-7 of it in double precision: log m + e log 2 with m in [0.7, 1.42]. */
+static inline double log1(double x) {
+  uint64_t bits;
+  memcpy(&bits, &x, 8);
+  int64_t e = (int64_t)(bits >> 52) - 1023;
+  bits = (bits & 0xfffffffffffffull) | 0x3ff0000000000000ull;
+  double m;
+  memcpy(&m, &bits, 8);
+  if (m > 1.4142135623730951) { m *= 0.5; e++; }
+  double s = (m - 1) / (m + 1), q = s * s, sum = 0;
+  for (int i = 21; i >= 1; i -= 2) sum = sum * q + 1.0 / i;
+  return 2 * s * sum + (double)e * 0.6931471805599453;
+}
+
+Kernel map, copy, fill, any, reduce, rmsNorm, rmsNormGradient, softmax, softmaxGradient, centred, rope, gather, scatterAdd,
+    crossEntropy, crossEntropyGradient, lossPart, lossEnd, lossGradientPart, pack, product;

@@ -1,0 +1,256 @@
+// From a graph to a tape: what ops share that put their kernels on it.
+import { CupelError } from '../../base/errors.ts';
+import type { DType, Graph, Node, Shape, Value } from '../../graph/node.ts';
+import { bytesOf, sizeOf } from '../../graph/tensor.ts';
+import { sizesOf } from '../feeds.ts';
+import type { Buffer } from './memory.ts';
+import type { Fields, KernelName, TapeOp } from './tape.ts';
+import { isDense, joined, placeOf, type View, wholeOf } from './view.ts';
+
+/** Numbers that one item of a kernel works on, about: enough to be worth the counter that it is taken from. */
+const ITEM = 16_384;
+/** Of the kernels that go through arrays of any shape. */
+const AXES = 5;
+
+export class Lowering {
+  readonly ops: TapeOp[] = [];
+  readonly #symbols: ReadonlyMap<string, number>;
+  readonly #uses = new Map<string, number>();
+  readonly #views = new Map<string, View>();
+  readonly #packs = new Map<string, Buffer>();
+  /** Buffers that several values or an output read. */
+  readonly #shared = new Set<Buffer>();
+  /** The last op that reads or writes a buffer. */
+  readonly #touched = new Map<Buffer, number>();
+
+  constructor(graph: Graph, symbols: ReadonlyMap<string, number>) {
+    this.#symbols = symbols;
+    const use = ({ name }: Value) => this.#uses.set(name, (this.#uses.get(name) ?? 0) + 1);
+    for (const node of graph.nodes) for (const input of node.inputs) use(input);
+    // once more, so that nobody changes what goes out
+    for (const value of graph.outputs.values()) for (let i = 0; i < 2; i++) use(value);
+  }
+
+  sizes(shape: Shape): readonly number[] {
+    return sizesOf(shape, this.#symbols);
+  }
+
+  bind({ name }: Value, view: View): void {
+    this.#views.set(name, view);
+    if (this.#uses.get(name) !== 1) this.#shared.add(view.buffer);
+  }
+
+  /** Whether anything reads this value. */
+  wanted({ name }: Value): boolean {
+    return this.#uses.has(name);
+  }
+
+  view({ name }: Value): View {
+    return this.#views.get(name)!;
+  }
+
+  /** New memory for a result. */
+  fresh(dtype: DType, shape: readonly number[]): View {
+    return wholeOf({ bytes: sizeOf(shape) * bytesOf(dtype), slot: null }, dtype, shape);
+  }
+
+  /** New memory for a node's output, bound to it. */
+  result(value: Value): View {
+    const view = this.fresh(value.dtype, this.sizes(value.shape));
+    this.bind(value, view);
+    return view;
+  }
+
+  add(kernel: KernelName, items: number, fields: Fields): TapeOp {
+    const op = { kernel, items, fields };
+    this.ops.push(op);
+    for (const field of Object.values(fields))
+      if (typeof field === 'object') this.#touched.set(field.buffer, this.ops.length - 1);
+    return op;
+  }
+
+  /** The op that made all of a buffer, which one value alone reads, so that what follows may become part of it; else undefined. */
+  maker(view: View, ...kernels: readonly KernelName[]): TapeOp | undefined {
+    if (this.#shared.has(view.buffer) || view.buffer.slot !== null || !isDense(view)) return undefined;
+    const op = this.ops[this.#touched.get(view.buffer) ?? -1];
+    return op && kernels.includes(op.kernel) && sizeOf(view.shape) * bytesOf(view.dtype) === view.buffer.bytes
+      ? op
+      : undefined;
+  }
+
+  /** Whether a view is there when an op runs. */
+  isBefore({ buffer }: View, op: TapeOp): boolean {
+    const last = this.#touched.get(buffer);
+    return last === undefined || last < this.ops.indexOf(op);
+  }
+
+  /** The same entries in order without gaps. */
+  dense(view: View): View {
+    if (isDense(view)) return view;
+    const copy = this.fresh(view.dtype, view.shape);
+    this.copy(view, copy);
+    return copy;
+  }
+
+  /** As many entries from one view to the other. */
+  copy(from: View, to: View): void {
+    const { shape, strides } = joined(to.shape, from.strides, to.strides);
+    const axes = fiveAxes(shape, strides, to);
+    const rows = axes.shape.slice(0, 4).reduce((a, b) => a * b, 1);
+    // long lines are cut, so that every thread has some
+    if (rows === 1 && axes.shape[4] > 2 * ITEM && axes.shape[4] % ITEM === 0) {
+      axes.shape.splice(3, 2, axes.shape[4] / ITEM, ITEM);
+      for (const own of axes.strides) own.splice(3, 2, own[4] * ITEM, own[4]);
+    }
+    const lines = axes.shape.slice(0, 4).reduce((a, b) => a * b, 1);
+    const each = Math.max(1, Math.floor(ITEM / axes.shape[4]));
+    this.add('copy', Math.ceil(lines / each), {
+      2: bytesOf(to.dtype),
+      3: placeOf(to),
+      5: placeOf(from),
+      ...listed(10, axes.shape),
+      ...listed(15, axes.strides[0]),
+      ...listed(20, axes.strides[1]),
+      25: each,
+    });
+  }
+
+  /** out = f(a, b) in float32, entry by entry; a and b have its shape. */
+  map(which: number, out: View, a: View, b: View, by = 0): void {
+    const { shape, strides } = joined(out.shape, a.strides, b.strides);
+    const axes = fiveAxes(shape, strides, out);
+    const width = axes.shape[4];
+    const rows = axes.shape.slice(0, 4).reduce((x, y) => x * y, 1);
+    const cuts = Math.ceil(width / ITEM);
+    const each = cuts > 1 ? 1 : Math.max(1, Math.floor(ITEM / width));
+    this.add('map', Math.ceil(rows / each) * cuts, {
+      2: which,
+      3: placeOf(out),
+      5: placeOf(a),
+      7: placeOf(b),
+      9: by,
+      ...listed(10, axes.shape),
+      ...listed(15, axes.strides[0]),
+      ...listed(20, axes.strides[1]),
+      25: each,
+      26: cuts > 1 ? ITEM : width,
+      27: cuts,
+    });
+  }
+
+  /** Entry by entry whatever the types: masks, and the whole numbers they are made of. */
+  any(which: number, out: View, a: View, b = a, c = a): void {
+    const { shape, strides } = joined(out.shape, a.strides, b.strides, c.strides);
+    const axes = fiveAxes(shape, strides, out);
+    const rows = axes.shape.slice(0, 4).reduce((x, y) => x * y, 1);
+    const each = Math.max(1, Math.floor(1024 / axes.shape[4]));
+    this.add('any', Math.ceil(rows / each), {
+      2: which,
+      3: placeOf(out),
+      5: placeOf(a),
+      7: placeOf(b),
+      35: placeOf(c),
+      ...listed(10, axes.shape),
+      ...listed(15, axes.strides[0]),
+      ...listed(20, axes.strides[1]),
+      ...listed(25, axes.strides[2]),
+      ...listed(
+        30,
+        [out, a, b, c].map(({ dtype }) => ANY_TYPES.indexOf(dtype)),
+      ),
+      34: each,
+    });
+  }
+
+  fill(out: View, value = 0): void {
+    const bytes = sizeOf(out.shape) * bytesOf(out.dtype);
+    const each = 2 ** 18;
+    this.add('fill', Math.ceil(bytes / each), { 3: placeOf(out), 5: bytes, 6: each, 7: value !== 0, 8: value });
+  }
+
+  /**
+   * out [..,M,N] = alpha * left [..,M,K] @ right [..,K,N], whose leading axes are those of out, or none where all share one matrix.
+   */
+  product(out: View, left: View, right: View, alpha: number): void {
+    const [M, N] = out.shape.slice(-2);
+    const K = left.shape.at(-1)!;
+    const batches = sizeOf(out.shape.slice(0, -2));
+    this.add('product', batches * Math.ceil(M / 128) * Math.ceil(N / 256), {
+      3: placeOf(out),
+      5: { buffer: this.#pack(left, false), offset: 0 },
+      7: { buffer: this.#pack(transposed(right), true), offset: 0 },
+      11: M,
+      12: N,
+      13: K,
+      14: alpha,
+      15: N,
+      16: 1,
+      17: M * N,
+      19: left.shape.length > 2,
+      20: right.shape.length > 2,
+    });
+  }
+
+  /** Tiles of the matrices [..,R,K]; made once for all products with them. */
+  #pack(view: View, right: boolean): Buffer {
+    const key = `${this.#bufferId(view.buffer)} ${view.start} ${view.shape} ${view.strides} ${right}`;
+    const known = this.#packs.get(key);
+    if (known) return known;
+    const [R, K] = view.shape.slice(-2);
+    const [sR, sK] = view.strides.slice(-2);
+    const lead = joined(view.shape.slice(0, -2), view.strides.slice(0, -2));
+    if (lead.shape.length > 2) return this.#pack(this.dense(view), right);
+    const batches = lead.shape.reduce((a, b) => a * b, 1);
+    const items = batches * Math.ceil(R / 16);
+    const buffer: Buffer = { bytes: items * Math.ceil(K / 32) * 1024, slot: null };
+    const [outer, inner] = lead.shape.length === 2 ? [0, 1] : [-1, 0];
+    this.add('pack', items, {
+      2: right,
+      3: { buffer, offset: 0 },
+      5: placeOf(view),
+      7: R,
+      8: K,
+      9: sR,
+      10: sK,
+      11: lead.shape[outer] ?? 1,
+      12: lead.shape[inner],
+      13: lead.strides[0][outer] ?? 0,
+      14: lead.strides[0][inner],
+    });
+    this.#packs.set(key, buffer);
+    return buffer;
+  }
+
+  readonly #ids = new Map<Buffer, number>();
+  #bufferId(buffer: Buffer): number {
+    const id = this.#ids.get(buffer) ?? this.#ids.size;
+    this.#ids.set(buffer, id);
+    return id;
+  }
+}
+
+export type Lower<K extends Node['op']> = (l: Lowering, node: Node<K>) => void;
+
+/** Rows of so many numbers in an item. */
+export function rowsEach(width: number): number {
+  return Math.max(1, Math.floor(ITEM / 2 / width));
+}
+
+export function transposed(view: View): View {
+  const turn = <T>(list: readonly T[]) => [...list.slice(0, -2), list.at(-1)!, list.at(-2)!];
+  return { ...view, shape: turn(view.shape), strides: turn(view.strides) };
+}
+
+const ANY_TYPES: readonly DType[] = ['float32', 'int64', 'bool', 'int32'];
+
+/** Consecutive fields. */
+function listed(start: number, values: readonly number[]): Record<number, number> {
+  return Object.fromEntries(values.map((value, i) => [start + i, value]));
+}
+
+function fiveAxes(shape: readonly number[], strides: readonly (readonly number[])[], of: View) {
+  if (shape.length > AXES) throw new CupelError(`a tensor of shape [${of.shape}] lies in more pieces than the kernels know`);
+  const missing = AXES - shape.length;
+  const fill = (list: readonly number[], by: number) => [...new Array<number>(missing).fill(by), ...list];
+  return { shape: fill(shape, 1), strides: strides.map((own) => fill(own, 0)) };
+}

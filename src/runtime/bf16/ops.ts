@@ -1,0 +1,360 @@
+// How each op is put on a tape; what is not here cannot be computed by these kernels.
+import type { Node, Value } from '../../graph/node.ts';
+import type { OpName } from '../../graph/op.ts';
+import { axisOf } from '../../graph/dims.ts';
+import { bytesOf, sizeOf } from '../../graph/tensor.ts';
+import { type Lower, type Lowering, rowsEach, transposed } from './lowering.ts';
+import { expanded, isDense, permuted, placeOf, reshaped, sliced, type View } from './view.ts';
+
+/** In the order of the enums in native/map.c. */
+const MAPS = [
+  ...(['add', 'sub', 'mul', 'div', 'scale', 'offset', 'abs', 'exp', 'tanh', 'sigmoid'] as const),
+  ...(['silu', 'siluGradient', 'geluTanh', 'geluTanhGradient'] as const),
+] as const;
+const ANY = ['equal', 'lessOrEqual', 'and', 'or', 'not', 'where', 'cast', 'iota', 'add', 'sub', 'mul'] as const;
+const REDUCTIONS = ['reduceSum', 'reduceMean', 'reduceMax'] as const;
+
+type MapName = (typeof MAPS)[number];
+type LogicName = 'equal' | 'lessOrEqual' | 'and' | 'or' | 'not' | 'where';
+
+/** Entry by entry, with broadcasting; sums become part of what computes one of their sides, where it can. */
+function map(op: MapName): Lower<MapName> {
+  return (l, { inputs, outputs: [y], attributes }) => {
+    const shape = l.sizes(y.shape);
+    if (y.dtype !== 'float32') return whole(l, op as 'add', inputs, y);
+    if (op === 'add' && added(l, inputs, y, shape)) return;
+    const [a, b] = inputs.map((input) => expanded(l.view(input), shape));
+    l.map(MAPS.indexOf(op), l.result(y), a, b ?? a, 'by' in attributes ? attributes.by : 0);
+  };
+}
+
+/** Ops that can add a tensor to their result, and where they are told of it. */
+const ADDING = { product: { flag: 2, place: 9, stride: 21 }, rmsNormGradient: { flag: 16, place: 17, stride: null } };
+
+function added(l: Lowering, inputs: readonly Value[], y: Value, shape: readonly number[]): boolean {
+  const views = inputs.map((input) => l.view(input));
+  if (!views.every((view) => isDense(view) && sizeOf(view.shape) === sizeOf(shape))) return false;
+  for (const [view, other] of [
+    [views[1], views[0]],
+    [views[0], views[1]],
+  ]) {
+    const op = l.maker(view, 'product', 'rmsNormGradient');
+    if (!op || !l.isBefore(other, op)) continue;
+    const { flag, place, stride } = ADDING[op.kernel as keyof typeof ADDING];
+    const batched = op.kernel === 'product' && (op.fields[19] || op.fields[20]);
+    if (op.fields[flag] || batched) continue;
+    op.fields = { ...op.fields, [flag]: true, [place]: placeOf(other), ...(stride ? { [stride]: op.fields[12] } : {}) };
+    l.bind(y, { ...view, shape });
+    return true;
+  }
+  return false;
+}
+
+/** Whole numbers and truth values. */
+function whole(l: Lowering, op: (typeof ANY)[number], inputs: readonly Value[], y: Value): void {
+  const shape = l.sizes(y.shape);
+  const views = inputs.map((input) => expanded(l.view(input), shape));
+  l.any(ANY.indexOf(op), l.result(y), views[0], views[1], views[2]);
+}
+
+function logic(op: LogicName): Lower<LogicName> {
+  return (l, { inputs, outputs: [y] }) => whole(l, op, inputs, y);
+}
+
+function reduction(op: (typeof REDUCTIONS)[number]): Lower<typeof op> {
+  return (l, { inputs: [x], outputs: [y], attributes }) => {
+    const view = l.view(x);
+    const axes = attributes.axes.map((axis) => axisOf(axis, view.shape.length)).sort((a, b) => a - b);
+    const other = view.shape.map((_, axis) => axis).filter((axis) => !axes.includes(axis));
+    // axes in a row are summed where they lie, others are brought to the end
+    const inRow = axes.every((axis, i) => i === 0 || axis === axes[i - 1] + 1);
+    const from = l.dense(inRow ? view : permuted(view, [...other, ...axes]));
+    const n = sizeOf(axes.map((axis) => view.shape[axis]));
+    const inner = inRow ? sizeOf(view.shape.slice(axes.at(-1)! + 1)) : 1;
+    const outer = sizeOf(from.shape) / (n * inner);
+    const each = inner === 1 ? rowsEach(n) : 64;
+    const cuts = inner === 1 ? 1 : Math.ceil(inner / each);
+    const items = inner === 1 ? Math.ceil(outer / each) : outer * cuts;
+    l.add('reduce', items, {
+      2: REDUCTIONS.indexOf(op),
+      3: placeOf(l.result(y)),
+      5: placeOf(from),
+      7: outer,
+      8: n,
+      9: inner,
+      10: each,
+      11: cuts,
+    });
+  };
+}
+
+/** Binds another look at the same memory, or moves it where there is none. */
+function reshape(l: Lowering, x: Value, y: Value): void {
+  const shape = l.sizes(y.shape);
+  const view = l.view(x);
+  l.bind(y, reshaped(view, shape) ?? reshaped(l.dense(view), shape)!);
+}
+
+function join(l: Lowering, inputs: readonly Value[], y: Value, axis: number): void {
+  const to = l.result(y);
+  let start = 0;
+  for (const input of inputs) {
+    const from = l.view(input);
+    l.copy(from, sliced(to, axis, start, from.shape[axis]));
+    start += from.shape[axis];
+  }
+}
+
+const matmul: Lower<'matmul'> = (l, { inputs, outputs: [y], attributes: { transA, transB, alpha } }) => {
+  let [a, b] = inputs.map((input) => l.view(input));
+  const shape = l.sizes(y.shape);
+  let out = l.result(y);
+  // one matrix for all of a's leading axes: all their rows at once
+  if (b.shape.length === 2 && a.shape.length > 2 && !transA) {
+    const rows = [sizeOf(a.shape.slice(0, -1)), a.shape.at(-1)!];
+    a = reshaped(a, rows) ?? reshaped(l.dense(a), rows)!;
+    out = reshaped(out, [rows[0], shape.at(-1)!])!;
+  }
+  const lead = out.shape.slice(0, -2);
+  const led = (view: View): View => {
+    const own = view.shape.slice(0, -2);
+    if (own.every((size) => size === 1) && lead.length > 0) return reshaped(l.dense(view), view.shape.slice(-2))!;
+    return own.length === 0 ? view : expanded(view, [...lead, ...view.shape.slice(-2)]);
+  };
+  l.product(out, led(transA ? transposed(a) : a), led(transB ? transposed(b) : b), alpha);
+};
+
+const attention: Lower<'attention'> = (l, { inputs, outputs: [o, p], attributes: { scale } }) => {
+  const [q, k, v, mask] = inputs.map((input) => l.view(input));
+  const grouped = [q.shape[0], k.shape[1], (q.shape[1] / k.shape[1]) * q.shape[2], q.shape[3]];
+  const rows = reshaped(q, grouped) ?? reshaped(l.dense(q), grouped)!;
+  const scores = l.result(p);
+  l.product(scores, rows, transposed(k), scale);
+  masked(l, scores, mask);
+  const out = l.result(o);
+  l.product(reshaped(out, [...grouped.slice(0, 3), v.shape[3]])!, scores, v, 1);
+};
+
+/** Softmax in place of scores [B,G,H/G*S,T] with mask [B,1,S,T] added. */
+function masked(l: Lowering, scores: View, mask: View): void {
+  const width = scores.shape[3];
+  const rows = sizeOf(scores.shape.slice(0, -1));
+  const lines = mask.strides[3] === 1 ? mask : l.dense(mask);
+  const each = rowsEach(width);
+  l.add('softmax', Math.ceil(rows / each), {
+    3: placeOf(scores),
+    5: placeOf(scores),
+    7: rows,
+    8: width,
+    9: each,
+    10: true,
+    11: placeOf(lines),
+    13: rows / scores.shape[0],
+    14: mask.shape[2],
+    15: lines.strides[2],
+    16: lines.strides[0],
+  });
+}
+
+/** Words of a table that make a part's logits, and where they begin. */
+function* parts(table: View, part: number): Generator<{ words: View; first: number }> {
+  const count = table.shape[0];
+  for (let first = 0; first < count; first += part)
+    yield { words: sliced(table, 0, first, Math.min(part, count - first)), first };
+}
+
+const linearCrossEntropy: Lower<'linearCrossEntropy'> = (l, node) => {
+  const [hidden, table] = node.inputs.map((input) => l.view(input));
+  const targets = placeOf(l.dense(l.view(node.inputs[2])));
+  const [loss, total, best] = node.outputs.map((output) => l.result(output));
+  const rows = hidden.shape[0];
+  const state = l.fresh('float32', [rows, 3]);
+  for (const { words, first } of parts(table, node.attributes.part)) {
+    const logits = l.fresh('float32', [rows, words.shape[0]]);
+    l.product(logits, hidden, transposed(words), 1);
+    const place = placeOf(logits);
+    l.add('lossPart', rows, { 3: placeOf(state), 5: place, 7: targets, 9: words.shape[0], 10: first, 11: node.attributes.softCap ?? 0 });
+  }
+  l.add('lossEnd', rows, { 3: placeOf(loss), 5: placeOf(total), 7: placeOf(best), 9: placeOf(state) });
+};
+
+const linearCrossEntropyGradient: Lower<'linearCrossEntropyGradient'> = (l, node) => {
+  const [hidden, table] = node.inputs.map((input) => l.view(input));
+  const [targets, total, dLoss] = node.inputs.slice(2).map((input) => placeOf(l.dense(l.view(input))));
+  const [dHidden, dTable] = node.outputs.map((output) => l.result(output));
+  const rows = hidden.shape[0];
+  let sum: View | null = null;
+  for (const { words, first } of parts(table, node.attributes.part)) {
+    const count = words.shape[0];
+    const logits = l.fresh('float32', [rows, count]);
+    l.product(logits, hidden, transposed(words), 1);
+    const cap = node.attributes.softCap ?? 0;
+    l.add('lossGradientPart', rows, { 3: placeOf(logits), 5: targets, 7: total, 9: dLoss, 11: count, 12: first, 13: cap });
+    const last = first + count === table.shape[0];
+    const next: View = last ? dHidden : l.fresh('float32', dHidden.shape);
+    l.product(next, logits, words, 1);
+    if (sum) {
+      const op = l.ops[l.ops.length - 1];
+      op.fields = { ...op.fields, 2: true, 9: placeOf(sum), 21: hidden.shape[1] };
+    }
+    sum = next;
+    if (dTable) l.product(sliced(dTable, 0, first, count), transposed(logits), hidden, 1);
+  }
+};
+
+type Table = { readonly [K in OpName]?: Lower<K> };
+
+export const LOWERED: Table = {
+  ...(Object.fromEntries(MAPS.map((op) => [op, map(op)])) as Pick<Table, MapName>),
+  ...(Object.fromEntries(REDUCTIONS.map((op) => [op, reduction(op)])) as unknown as Pick<Table, (typeof REDUCTIONS)[number]>),
+  equal: logic('equal'),
+  lessOrEqual: logic('lessOrEqual'),
+  and: logic('and'),
+  or: logic('or'),
+  not: logic('not'),
+  where: logic('where'),
+  cast: (l, { inputs: [x], outputs: [y] }) => (x.dtype === y.dtype ? l.bind(y, l.view(x)) : whole(l, 'cast', [x], y)),
+  iota: (l, { outputs: [y] }) => {
+    const out = l.result(y);
+    l.any(ANY.indexOf('iota'), out, out);
+  },
+  reshape: (l, { inputs: [x], outputs: [y] }) => reshape(l, x, y),
+  reshapeLike: (l, { inputs: [x], outputs: [y] }) => reshape(l, x, y),
+  transpose: (l, { inputs: [x], outputs: [y], attributes: { order } }) =>
+    l.bind(
+      y,
+      permuted(
+        l.view(x),
+        order.map((axis) => axisOf(axis, order.length)),
+      ),
+    ),
+  concat: (l, { inputs, outputs: [y], attributes: { axis } }) => join(l, inputs, y, axisOf(axis, y.shape.length)),
+  split: (l, { inputs: [x], outputs, attributes: { axis, sizes } }) => {
+    let start = 0;
+    outputs.forEach((output, i) => {
+      l.bind(output, sliced(l.view(x), axisOf(axis, x.shape.length), start, sizes[i]));
+      start += sizes[i];
+    });
+  },
+  slice: (l, { inputs: [x], outputs: [y], attributes: { axis, start, size } }) =>
+    l.bind(y, sliced(l.view(x), axisOf(axis, x.shape.length), start, size)),
+  pad: (l, { inputs: [x], outputs: [y], attributes: { axis, before } }) => {
+    const out = l.result(y);
+    const from = l.view(x);
+    l.fill(out);
+    const at = axisOf(axis, x.shape.length);
+    l.copy(from, sliced(out, at, before, from.shape[at]));
+  },
+  expandLike: (l, { inputs: [x], outputs: [y] }) => l.bind(y, expanded(l.view(x), l.sizes(y.shape))),
+  zerosLike: (l, { outputs: [y] }) => l.fill(l.result(y)),
+  after: (l, { inputs: [x], outputs: [y] }) => l.bind(y, l.view(x)),
+  matmul,
+  attention,
+  rmsNorm: (l, { inputs, outputs, attributes: { epsilon } }) => {
+    const [x, weight] = inputs.map((input) => l.dense(l.view(input)));
+    const [y, inverse] = outputs.map((output) => l.result(output));
+    const width = weight.shape[0];
+    const rows = sizeOf(x.shape) / width;
+    const [out, other, from, by] = [y, inverse, x, weight].map(placeOf);
+    const each = rowsEach(width);
+    l.add('rmsNorm', Math.ceil(rows / each), { 3: out, 5: other, 7: from, 9: by, 11: epsilon, 12: rows, 13: width, 14: each });
+  },
+  rmsNormGradient: (l, { inputs, outputs: [dx] }) => {
+    const [x, weight, inverse, dy] = inputs.map((input) => l.dense(l.view(input)));
+    const width = weight.shape[0];
+    const rows = sizeOf(x.shape) / width;
+    const [out, ...from] = [l.result(dx), x, weight, inverse, dy].map(placeOf);
+    const each = rowsEach(width);
+    const [a, b, c, d] = from;
+    l.add('rmsNormGradient', Math.ceil(rows / each), { 3: out, 5: a, 7: b, 9: c, 11: d, 13: rows, 14: width, 15: each });
+  },
+  softmax: (l, { inputs: [x], outputs: [y] }) => {
+    const from = l.dense(l.view(x));
+    const width = from.shape.at(-1)!;
+    const rows = sizeOf(from.shape) / width;
+    const each = rowsEach(width);
+    l.add('softmax', Math.ceil(rows / each), { 3: placeOf(l.result(y)), 5: placeOf(from), 7: rows, 8: width, 9: each });
+  },
+  softmaxGradient: (l, { inputs, outputs: [y] }) => {
+    const [p, dp] = inputs.map((input) => l.dense(l.view(input)));
+    const width = p.shape.at(-1)!;
+    const rows = sizeOf(p.shape) / width;
+    const each = rowsEach(width);
+    const out = placeOf(l.result(y));
+    l.add('softmaxGradient', Math.ceil(rows / each), { 3: out, 5: placeOf(p), 7: placeOf(dp), 9: rows, 10: width, 11: each });
+  },
+  rope: (l, { inputs, outputs: [y], attributes: { interleaved, inverse } }) => {
+    const given = l.view(inputs[0]);
+    const x = given.strides[3] === 1 ? given : l.dense(given);
+    const [positions, cos, sin] = inputs.slice(1).map((input) => l.dense(l.view(input)));
+    const out = l.result(y);
+    const [batches, heads, rows, width] = x.shape;
+    l.add('rope', batches * rows, {
+      3: placeOf(out),
+      5: placeOf(x),
+      7: placeOf(positions),
+      9: placeOf(cos),
+      11: placeOf(sin),
+      13: batches,
+      14: heads,
+      15: rows,
+      16: width,
+      17: x.strides[0],
+      18: x.strides[1],
+      19: x.strides[2],
+      20: out.strides[0],
+      21: out.strides[1],
+      22: out.strides[2],
+      23: interleaved,
+      24: inverse,
+      25: cos.shape[0],
+    });
+  },
+  gather: (l, { inputs, outputs: [y] }) => {
+    const [table, rows] = inputs.map((input) => l.dense(l.view(input)));
+    const count = sizeOf(rows.shape);
+    const each = rowsEach(table.shape[1]);
+    const out = placeOf(l.result(y));
+    l.add('gather', Math.ceil(count / each), {
+      3: out,
+      5: placeOf(table),
+      7: placeOf(rows),
+      9: count,
+      10: table.shape[1] * bytesOf(table.dtype),
+      11: each,
+      12: table.shape[0],
+    });
+  },
+  scatterAdd: (l, { inputs, outputs: [y] }) => {
+    const [updates, rows] = inputs.slice(0, 2).map((input) => l.dense(l.view(input)));
+    const out = l.result(y);
+    l.fill(out);
+    const width = out.shape[1];
+    l.add('scatterAdd', Math.ceil(width / 64), {
+      3: placeOf(out),
+      5: placeOf(updates),
+      7: placeOf(rows),
+      9: sizeOf(rows.shape),
+      10: width,
+      11: 64,
+      12: out.shape[0],
+    });
+  },
+  crossEntropy: (l, { inputs, outputs }) => {
+    const [logits, targets] = inputs.map((input) => l.dense(l.view(input)));
+    const [loss, logp] = outputs.map((output) => placeOf(l.result(output)));
+    l.add('crossEntropy', logits.shape[0], { 3: loss, 5: logp, 7: placeOf(logits), 9: placeOf(targets), 11: logits.shape[1] });
+  },
+  crossEntropyGradient: (l, { inputs, outputs: [y] }) => {
+    const [logp, targets, dLoss] = inputs.map((input) => l.dense(l.view(input)));
+    const [out, from, index, by] = [l.result(y), logp, targets, dLoss].map(placeOf);
+    l.add('crossEntropyGradient', logp.shape[0], { 3: out, 5: from, 7: index, 9: by, 11: logp.shape[1] });
+  },
+  linearCrossEntropy,
+  linearCrossEntropyGradient,
+};
+
+/** Ops of a graph that these kernels do not compute. */
+export function unknownOps(nodes: readonly Node[]): ReadonlySet<OpName> {
+  return new Set(nodes.map(({ op }) => op).filter((op) => !(op in LOWERED)));
+}

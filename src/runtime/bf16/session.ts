@@ -1,0 +1,143 @@
+// Runs a graph with Cupel's own kernels: products in bfloat16, everything else in float32.
+import { writeFileSync } from 'node:fs';
+import koffi from 'koffi';
+import { CupelError } from '../../base/errors.ts';
+import type { Graph, Node } from '../../graph/node.ts';
+import { bytesOf, rawBytes, sizeOf, type Tensor } from '../../graph/tensor.ts';
+import { bindSymbols, resultsFor } from '../feeds.ts';
+import type { ProfiledSession, Tensors } from '../session.ts';
+import { type Bf16Library, type Instructions, loadBf16 } from './library.ts';
+import { type Lower, Lowering } from './lowering.ts';
+import { LOWERED, unknownOps } from './ops.ts';
+import { type WrittenTape, writeTape } from './tape.ts';
+import { wholeOf } from './view.ts';
+
+export interface Bf16Options {
+  /** Default: all that koffi calls at once. */
+  readonly threads?: number;
+  /** What products are computed with; default what is fastest here. */
+  readonly instructions?: Instructions;
+  /** Prefix of the file that `endProfiling` writes. */
+  readonly profile?: string;
+}
+
+/** Runs that are called at once wait for each other's threads, and libuv has so many. */
+const MOST_THREADS = Number(process.env.UV_THREADPOOL_SIZE ?? 4);
+/** Tapes of other sizes that are kept. */
+const KEPT = 8;
+
+/** The memory that a run with these sizes takes beside inputs and outputs, in bytes. @throws CupelError for ops without a kernel */
+export function bf16Memory(graph: Graph, symbols: ReadonlyMap<string, number>): number {
+  return tapeOf(graph, symbols).bytes;
+}
+
+/** Slot 0 is memory for results in between; then come constants, inputs and outputs. */
+function tapeOf(graph: Graph, symbols: ReadonlyMap<string, number>): WrittenTape {
+  const l = new Lowering(graph, symbols);
+  let slot = 1;
+  const given = [...graph.constants.map(({ value }) => value), ...graph.inputs];
+  for (const value of given) {
+    const shape = l.sizes(value.shape);
+    l.bind(value, wholeOf({ bytes: sizeOf(shape) * bytesOf(value.dtype), slot: slot++ }, value.dtype, shape));
+  }
+  for (const node of graph.nodes) (LOWERED[node.op] as Lower<Node['op']>)(l, node);
+  for (const value of graph.outputs.values()) {
+    const from = l.dense(l.view(value));
+    const bytes = sizeOf(from.shape) * bytesOf(from.dtype);
+    // made where it shall be, unless it is part of something or goes out twice
+    if (from.buffer.slot === null && from.buffer.bytes === bytes) from.buffer.slot = slot++;
+    else l.copy(from, wholeOf({ bytes, slot: slot++ }, from.dtype, from.shape));
+  }
+  return writeTape(l.ops);
+}
+
+/** @throws CupelError for an op without a kernel, or where the kernels cannot run */
+export function openBf16(graph: Graph, options: Bf16Options = {}): ProfiledSession {
+  const library = loadBf16(options.instructions);
+  const unknown = unknownOps(graph.nodes);
+  if (unknown.size > 0) throw new CupelError(`no kernel computes ${[...unknown].join(', ')} in bfloat16`);
+  const threads = Math.max(1, Math.min(options.threads ?? MOST_THREADS, MOST_THREADS));
+  const constants = graph.constants.map(({ value, read }) => rawBytes(value.dtype, read()));
+  const tapes = new Map<string, WrittenTape>();
+  const times = new Map<string, number[]>();
+  let arena = { address: 0n, bytes: 0 };
+  const scratch = library.memory(threads * library.scratch);
+  let profiling = options.profile !== undefined;
+  let last: Promise<unknown> = Promise.resolve();
+
+  const tapeFor = (symbols: ReadonlyMap<string, number>) => {
+    const key = JSON.stringify([...symbols]);
+    const known = tapes.get(key) ?? tapeOf(graph, symbols);
+    tapes.delete(key);
+    tapes.set(key, known);
+    if (tapes.size > KEPT) tapes.delete(tapes.keys().next().value!);
+    return known;
+  };
+  const run = async (feeds: Tensors, into?: Tensors) => {
+    const symbols = bindSymbols(graph.inputs, feeds);
+    const results = resultsFor(graph, feeds, into);
+    const tape = tapeFor(symbols);
+    if (tape.bytes > arena.bytes) {
+      if (arena.bytes > 0) library.release(arena.address, arena.bytes);
+      arena = { address: library.memory(tape.bytes), bytes: tape.bytes };
+    }
+    const arrays = [...constants, ...graph.inputs.map(({ name }) => bytes(feeds[name])), ...results.map(([, x]) => bytes(x))];
+    const slots = BigUint64Array.from([arena.address, ...arrays.map((array) => koffi.address(array))]);
+    await runTape(library, tape, slots, scratch, threads, profiling ? times : undefined);
+    return Object.fromEntries(results);
+  };
+  return {
+    // one after the other: they share their memory
+    run: (feeds, into) => {
+      const next = last.catch(() => {}).then(() => run(feeds, into));
+      last = next;
+      return next;
+    },
+    endProfiling: () => {
+      profiling = false;
+      writeFileSync(`${options.profile}.json`, JSON.stringify(eventsOf(times)));
+    },
+    close: async () => {
+      await last.catch(() => {});
+      if (arena.bytes > 0) library.release(arena.address, arena.bytes);
+      library.release(scratch, threads * library.scratch);
+      arena = { address: 0n, bytes: 0 };
+    },
+  };
+}
+
+/** The bytes that the kernels read: no number is copied. */
+function bytes({ data }: Tensor): NodeJS.TypedArray {
+  return data as NodeJS.TypedArray;
+}
+
+async function runTape(
+  library: Bf16Library,
+  tape: WrittenTape,
+  slots: BigUint64Array,
+  scratch: bigint,
+  threads: number,
+  times?: Map<string, number[]>,
+): Promise<void> {
+  const counters = new Int32Array(2 * tape.count);
+  const cycles = times ? new Float64Array(tape.count) : null;
+  const amx = Number(library.instructions === 'amx');
+  const began = performance.now();
+  const parts = Array.from({ length: threads }, (_, thread) =>
+    library.run(tape.ops, tape.count, slots, scratch, counters, thread, threads, amx, thread === 0 ? cycles : null),
+  );
+  const failed = (await Promise.allSettled(parts)).find((part) => part.status === 'rejected');
+  if (failed) throw failed.reason;
+  if (!times || !cycles) return;
+  const microseconds = (1000 * (performance.now() - began)) / cycles.reduce((sum, x) => sum + x, 0);
+  tape.kernels.forEach((kernel, i) => {
+    times.set(kernel, [...(times.get(kernel) ?? []), Math.round(cycles[i] * microseconds)]);
+  });
+}
+
+/** As ONNX Runtime writes a profile. */
+function eventsOf(times: ReadonlyMap<string, readonly number[]>) {
+  return [...times].flatMap(([op, all]) =>
+    all.map((dur) => ({ cat: 'Node', name: `${op}_kernel_time`, dur, args: { op_name: op } })),
+  );
+}
