@@ -34,7 +34,12 @@ static inline __attribute__((always_inline)) __m512 one(int sub, __m512 x, __m51
 
 static inline __attribute__((always_inline)) void line(int sub, const float *a, int sa, const float *b, int sb, float *out, int64_t n, float by) {
   __m512 p = _mm512_set1_ps(by), x0 = _mm512_set1_ps(*a), y0 = _mm512_set1_ps(*b);
-  for (int64_t i = 0; i < n; i += 16) {
+  int64_t i = 0;
+  // past the caches: what is there need not be read first
+  if (((uintptr_t)out & 63) == 0)
+    for (; i + 16 <= n; i += 16)
+      _mm512_stream_ps(out + i, one(sub, sa ? _mm512_loadu_ps(a + i) : x0, sb ? _mm512_loadu_ps(b + i) : y0, p));
+  for (; i < n; i += 16) {
     __mmask16 m = lanes(n - i);
     store(out + i, m, one(sub, sa ? load(m, a + i) : x0, sb ? load(m, b + i) : y0, p));
   }
@@ -158,4 +163,54 @@ void any(Op op, int64_t item, const Run *r) {
       default: ((uint8_t *)out)[o] = y != 0;
       }
     }
+}
+
+/** act(gate) up: 3 out, 5 gate, 7 up, 9 activation, 10 rows, 11 width, 12.. forms (packBlock), 24 whether the result itself is kept. Items are 32 rows. */
+void gated(Op op, int64_t item, const Run *r) {
+  int64_t rows = whole(op, 10), width = whole(op, 11), row = item * BLOCK_ROWS;
+  float *block = (float *)r->scratch;
+  int some = (int)least(BLOCK_ROWS, rows - row), silu = (int)op[9] == SILU;
+  const float *gate = (float *)at(op, 5, r) + row * width, *up = (float *)at(op, 7, r) + row * width;
+  for (int64_t column = 0; column < width; column += BLOCK_COLUMNS) {
+    int64_t columns = least(BLOCK_COLUMNS, width - column);
+    for (int i = 0; i < some; i++)
+      for (int64_t c = 0; c < columns; c += 16) {
+        __mmask16 m = lanes(columns - c);
+        int64_t o = i * width + column + c;
+        __m512 x = load(m, gate + o), none = _mm512_setzero_ps();
+        _mm512_store_ps(block + i * BLOCK_COLUMNS + c, _mm512_mul_ps(silu ? one(SILU, x, none, none) : one(GELU, x, none, none), load(m, up + o)));
+      }
+    packBlock(block, row, column, columns, rows, width, op, 12, op[24] ? 3 : 0, r);
+  }
+}
+
+/**
+ * The gradients of gate and up from dy: 3 dGate, 5 dUp, 7 gate, 9 up, 11 dy, 13 activation, 14 rows, 15 width, 16.. forms of dGate, 28.. of
+ * dUp (packBlock), 40 41 whether they themselves are kept. Items are 32 rows.
+ */
+void gatedGradient(Op op, int64_t item, const Run *r) {
+  int64_t rows = whole(op, 14), width = whole(op, 15), row = item * BLOCK_ROWS;
+  float *first = (float *)r->scratch, *second = first + BLOCK_ROWS * BLOCK_COLUMNS;
+  int some = (int)least(BLOCK_ROWS, rows - row), silu = (int)op[13] == SILU;
+  const float *gate = (float *)at(op, 7, r) + row * width, *up = (float *)at(op, 9, r) + row * width, *dy = (float *)at(op, 11, r) + row * width;
+  const __m512 unit = _mm512_set1_ps(1);
+  for (int64_t column = 0; column < width; column += BLOCK_COLUMNS) {
+    int64_t columns = least(BLOCK_COLUMNS, width - column);
+    for (int i = 0; i < some; i++)
+      for (int64_t c = 0; c < columns; c += 16) {
+        __mmask16 m = lanes(columns - c);
+        int64_t o = i * width + column + c, b = i * BLOCK_COLUMNS + c;
+        __m512 x = load(m, gate + o), d = load(m, dy + o), inner = _mm512_mul_ps(d, load(m, up + o));
+        if (silu) {
+          __m512 s = sigmoid16(x), y = _mm512_mul_ps(x, s);
+          _mm512_store_ps(first + b, _mm512_mul_ps(inner, _mm512_fmadd_ps(s, _mm512_sub_ps(unit, y), y)));
+          _mm512_store_ps(second + b, _mm512_mul_ps(d, y));
+        } else {
+          _mm512_store_ps(first + b, one(GELU_GRADIENT, x, inner, unit));
+          _mm512_store_ps(second + b, _mm512_mul_ps(d, one(GELU, x, unit, unit)));
+        }
+      }
+    packBlock(first, row, column, columns, rows, width, op, 16, op[40] ? 3 : 0, r);
+    packBlock(second, row, column, columns, rows, width, op, 28, op[41] ? 5 : 0, r);
+  }
 }

@@ -1,9 +1,6 @@
 // Products of matrices in bfloat16 with sums in float32, on AMX or AVX-512's bfloat16 instructions.
 #include "tape.h"
 
-/** Of 16 x 32 numbers. */
-#define TILE 1024
-
 /** 16 rows of 16 pairs to 16 columns of them, or back. */
 static void turn(__m512i v[16]) {
   __m512i t[16];
@@ -31,45 +28,93 @@ static void turn(__m512i v[16]) {
   }
 }
 
+static const uint16_t ORDER[32] __attribute__((aligned(64))) = {0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23,
+                                                                8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
+
+static inline void put(char *out, const __m512i v[16]) {
+  for (int i = 0; i < 16; i++) _mm512_store_si512((__m512i *)out + i, v[i]);
+}
+
+/** A row of up to 16 rows' tiles, from `columns` numbers of each that lie together: one tile for 32 of them, `far` bytes apart. */
+void packRows(const float *p, int64_t step, int rows, int64_t columns, int right, char *out, int64_t far) {
+  __m512i v[16];
+  for (int64_t c = 0; c < columns; c += 32, out += far) {
+    __mmask16 low = lanes(columns - c), high = lanes(columns - c > 16 ? columns - c - 16 : 0);
+    for (int i = 0; i < 16; i++)
+      v[i] = i < rows ? (__m512i)_mm512_cvtne2ps_pbh(load(high, p + i * step + c + 16), load(low, p + i * step + c)) : _mm512_setzero_si512();
+    if (right) turn(v);
+    put(out, v);
+  }
+}
+
+/** Of up to 32 rows and each 16 of `columns` a tile whose inner axis are the rows; tiles lie `far` bytes apart. */
+void packColumns(const float *p, int64_t step, int rows, int64_t columns, int right, char *out, int64_t far) {
+  const __m512i zip = _mm512_load_si512(ORDER);
+  __m512i v[16];
+  for (int64_t c = 0; c < columns; c += 16, out += far) {
+    __mmask16 m = lanes(columns - c);
+    for (int i = 0; i < 16; i++) {
+      __m512 even = 2 * i < rows ? load(m, p + 2 * i * step + c) : _mm512_setzero_ps();
+      __m512 odd = 2 * i + 1 < rows ? load(m, p + (2 * i + 1) * step + c) : _mm512_setzero_ps();
+      v[i] = _mm512_permutexvar_epi16(zip, (__m512i)_mm512_cvtne2ps_pbh(odd, even));
+    }
+    if (!right) turn(v);
+    put(out, v);
+  }
+}
+
+/**
+ * What becomes of a block [32][512] of a result [rows, width]: tiles in up to four forms, each a flag and a place from `forms` on (left
+ * and right side of products over the width, left and right side of products over the rows), and the numbers themselves at 3 or
+ * 5 (`dense` is that place's position, or 0).
+ */
+void packBlock(const float *block, int64_t row, int64_t column, int64_t columns, int64_t rows, int64_t width, Op op, int forms, int dense, const Run *r) {
+  int some = (int)least(BLOCK_ROWS, rows - row);
+  int64_t across = (width + 31) / 32, down = (rows + 31) / 32;
+  for (int right = 0; right < 2; right++)
+    if (op[forms + 3 * right])
+      for (int half = 0; half < some; half += 16)
+        packRows(block + half * BLOCK_COLUMNS, BLOCK_COLUMNS, (int)least(16, some - half), columns, right,
+                 at(op, forms + 3 * right + 1, r) + ((row + half) / 16 * across + column / 32) * TILE, TILE);
+  for (int right = 0; right < 2; right++)
+    if (op[forms + 6 + 3 * right])
+      packColumns(block, BLOCK_COLUMNS, some, columns, right, at(op, forms + 7 + 3 * right, r) + (column / 16 * down + row / 32) * TILE, down * TILE);
+  if (!dense) return;
+  for (int i = 0; i < some; i++) {
+    float *out = (float *)at(op, dense, r) + (row + i) * width + column;
+    for (int64_t c = 0; c < columns; c += 16) store(out + c, lanes(columns - c), _mm512_load_ps(block + i * BLOCK_COLUMNS + c));
+  }
+}
+
 /**
  * Tiles of a matrix [R,K] for a product over K, zeros beyond its edges: [R/16][K/32] of 16 rows (left side) or 16 pairs of K (right
  * side) by 64 bytes. 2 right side, 3 out, 5 in, 7 rows, 8 K, 9 10 strides of a row and of K, 11 12 sizes of two batch axes, 13 14
- * their strides. Items are batches times R/16.
+ * their strides. Items are batches times R/16 where rows lie together, else batches times K/32.
  */
 void pack(Op op, int64_t item, const Run *r) {
   int64_t rows = whole(op, 7), k = whole(op, 8), sr = whole(op, 9), sk = whole(op, 10);
-  int64_t down = (rows + 15) / 16, across = (k + 31) / 32, batch = item / down, row = item % down * 16;
-  const float *in = (float *)at(op, 5, r) + batch / whole(op, 12) * whole(op, 13) + batch % whole(op, 12) * whole(op, 14) + row * sr;
-  char *out = at(op, 3, r) + item * across * TILE;
-  int right = (int)op[2], some = (int)least(16, rows - row);
-  static const uint16_t order[32] __attribute__((aligned(64))) = {0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23,
-                                                                  8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
-  const __m512i zip = _mm512_load_si512(order);
-  __m512i v[16];
-  float line[16 * 32];
-  for (int64_t c = 0; c < k; c += 32, out += TILE) {
-    int wide = (int)least(32, k - c), byRow = sk == 1;
-    const float *p = in + c * sk;
-    int64_t step = sr, next = 1;
-    if (sk != 1 && sr != 1) {
-      // neither lies without gaps: gathered first
-      for (int i = 0; i < some; i++) for (int j = 0; j < wide; j++) line[i * 32 + j] = p[i * sr + j * sk];
-      p = line; step = 32; byRow = 1;
-    }
-    if (byRow) {
-      __mmask16 low = lanes(wide), high = lanes(wide > 16 ? wide - 16 : 0);
-      for (int i = 0; i < 16; i++)
-        v[i] = i < some ? (__m512i)_mm512_cvtne2ps_pbh(load(high, p + i * step + 16 * next), load(low, p + i * step)) : _mm512_setzero_si512();
-    } else {
-      __mmask16 m = lanes(some);
-      for (int i = 0; i < 16; i++) {
-        __m512 even = 2 * i < wide ? load(m, p + 2 * i * sk) : _mm512_setzero_ps();
-        __m512 odd = 2 * i + 1 < wide ? load(m, p + (2 * i + 1) * sk) : _mm512_setzero_ps();
-        v[i] = _mm512_permutexvar_epi16(zip, (__m512i)_mm512_cvtne2ps_pbh(odd, even));
-      }
-    }
-    if (byRow == right) turn(v);
-    for (int i = 0; i < 16; i++) _mm512_store_si512((__m512i *)out + i, v[i]);
+  int64_t down = (rows + 15) / 16, across = (k + 31) / 32, parts = sr == 1 ? across : down, batch = item / parts, part = item % parts;
+  const float *in = (float *)at(op, 5, r) + batch / whole(op, 12) * whole(op, 13) + batch % whole(op, 12) * whole(op, 14);
+  char *out = at(op, 3, r) + batch * down * across * TILE;
+  int right = (int)op[2];
+  if (sr == 1) {
+    packColumns(in + part * 32 * sk, sk, (int)least(32, k - part * 32), rows, right, out + part * TILE, across * TILE);
+    return;
+  }
+  int some = (int)least(16, rows - part * 16);
+  in += part * 16 * sr;
+  out += part * across * TILE;
+  if (sk == 1) {
+    packRows(in, sr, some, k, right, out, TILE);
+    return;
+  }
+  // numbers that do not lie together are gathered first
+  float lines[16 * 32];
+  for (int64_t c = 0; c < k; c += 32) {
+    int64_t wide = least(32, k - c);
+    for (int i = 0; i < some; i++)
+      for (int64_t j = 0; j < wide; j++) lines[i * 32 + j] = in[i * sr + (c + j) * sk];
+    packRows(lines, 32, some, wide, right, out + c / 32 * TILE, TILE);
   }
 }
 
@@ -115,6 +160,11 @@ static void blockWithoutTiles(const char *a, const char *b, int64_t farA, int64_
   }
 }
 
+void multiply(const char *left, const char *right, int64_t farLeft, int64_t farRight, int64_t tiles, float *sums, int begun, const Run *r) {
+  if (r->amx) block(left, right, farLeft, farRight, tiles, sums, begun);
+  else blockWithoutTiles(left, right, farLeft, farRight, tiles, sums, begun);
+}
+
 /** Rows and columns of an item, and tiles of K at a time: what stays in the second cache. */
 #define ROWS 128
 #define COLUMNS 256
@@ -146,8 +196,7 @@ void product(Op op, int64_t item, const Run *r) {
         const char *a = left + (m / 16 * across + k) * TILE, *b = right + (n / 16 * across + k) * TILE;
         // beyond the last tile the one before is computed again and not used
         int64_t farA = m / 16 + 1 < tilesM ? across * TILE : 0, farB = n / 16 + 1 < tilesN ? across * TILE : 0;
-        if (r->amx) block(a, b, farA, farB, some, own, k > 0);
-        else blockWithoutTiles(a, b, farA, farB, some, own, k > 0);
+        multiply(a, b, farA, farB, some, own, k > 0, r);
         if (k + some < across) continue;
         __mmask16 low = lanes(N - n), high = lanes(N - n > 16 ? N - n - 16 : 0);
         for (int64_t i = 0; i < least(32, M - m); i++) {
@@ -158,8 +207,14 @@ void product(Op op, int64_t item, const Run *r) {
             x = _mm512_add_ps(x, load(low, more));
             y = _mm512_add_ps(y, load(high, more + 16));
           }
-          store(to, low, x);
-          if (high) store(to + 16, high, y);
+          if ((__mmask16)(low & high) == 0xffff && ((uintptr_t)to & 63) == 0) {
+            // past the caches: what is there need not be read first
+            _mm512_stream_ps(to, x);
+            _mm512_stream_ps(to + 16, y);
+          } else {
+            store(to, low, x);
+            if (high) store(to + 16, high, y);
+          }
         }
       }
   }

@@ -36,49 +36,80 @@ void reduce(Op op, int64_t item, const Run *r) {
   }
 }
 
-/** 3 y, 5 inverse, 7 x, 9 weight, 11 epsilon, 12 rows, 13 width, 14 rows an item. */
+/** 3 y, 5 inverse, 7 x, 9 weight, 11 epsilon, 12 rows, 13 width, 16.. forms of y (packBlock), 28 whether y itself is kept. Items are 32 rows. */
 void rmsNorm(Op op, int64_t item, const Run *r) {
-  int64_t width = whole(op, 13), some = whole(op, 14);
-  const float *weight = (float *)at(op, 9, r);
-  for (int64_t row = item * some; row < least(whole(op, 12), (item + 1) * some); row++) {
-    const float *x = (float *)at(op, 7, r) + row * width;
-    float *y = (float *)at(op, 3, r) + row * width;
+  int64_t width = whole(op, 13), rows = whole(op, 12), row = item * BLOCK_ROWS;
+  const float *weight = (float *)at(op, 9, r), *x = (float *)at(op, 7, r) + row * width;
+  float *block = (float *)r->scratch, *inverse = (float *)at(op, 5, r) + row;
+  int some = (int)least(BLOCK_ROWS, rows - row);
+  for (int i = 0; i < some; i++) {
     __m512 sum = _mm512_setzero_ps();
-    for (int64_t i = 0; i < width; i += 16) {
-      __m512 v = load(lanes(width - i), x + i);
+    for (int64_t c = 0; c < width; c += 16) {
+      __m512 v = load(lanes(width - c), x + i * width + c);
       sum = _mm512_fmadd_ps(v, v, sum);
     }
-    float inverse = 1 / __builtin_sqrtf(_mm512_reduce_add_ps(sum) / (float)width + (float)op[11]);
-    ((float *)at(op, 5, r))[row] = inverse;
-    __m512 by = _mm512_set1_ps(inverse);
-    for (int64_t i = 0; i < width; i += 16) {
-      __mmask16 m = lanes(width - i);
-      store(y + i, m, _mm512_mul_ps(_mm512_mul_ps(load(m, x + i), by), load(m, weight + i)));
+    inverse[i] = 1 / __builtin_sqrtf(_mm512_reduce_add_ps(sum) / (float)width + (float)op[11]);
+  }
+  for (int64_t column = 0; column < width; column += BLOCK_COLUMNS) {
+    int64_t columns = least(BLOCK_COLUMNS, width - column);
+    for (int i = 0; i < some; i++) {
+      __m512 by = _mm512_set1_ps(inverse[i]);
+      for (int64_t c = 0; c < columns; c += 16) {
+        __mmask16 m = lanes(columns - c);
+        __m512 v = _mm512_mul_ps(_mm512_mul_ps(load(m, x + i * width + column + c), by), load(m, weight + column + c));
+        _mm512_store_ps(block + i * BLOCK_COLUMNS + c, v);
+      }
     }
+    packBlock(block, row, column, columns, rows, width, op, 16, op[28] ? 3 : 0, r);
   }
 }
 
-/** 3 dx, 5 x, 7 weight, 9 inverse, 11 dy, 13 rows, 14 width, 15 rows an item, 16 whether 17 is added to dx. */
+/**
+ * 3 dx, 5 x, 7 weight, 9 inverse, 11 dy, 13 rows, 14 width, 16 whether 17 is added to dx, 20.. forms of dx (packBlock), 32 whether dx
+ * itself is kept. Items are 32 rows.
+ */
 void rmsNormGradient(Op op, int64_t item, const Run *r) {
-  int64_t width = whole(op, 14), some = whole(op, 15);
-  const float *weight = (float *)at(op, 7, r);
-  for (int64_t row = item * some; row < least(whole(op, 13), (item + 1) * some); row++) {
-    const float *x = (float *)at(op, 5, r) + row * width, *dy = (float *)at(op, 11, r) + row * width;
-    const float *other = op[16] ? (float *)at(op, 17, r) + row * width : 0;
-    float *dx = (float *)at(op, 3, r) + row * width, inverse = ((float *)at(op, 9, r))[row];
+  int64_t width = whole(op, 14), rows = whole(op, 13), row = item * BLOCK_ROWS;
+  const float *weight = (float *)at(op, 7, r), *x = (float *)at(op, 5, r) + row * width, *dy = (float *)at(op, 11, r) + row * width;
+  const float *other = op[16] ? (float *)at(op, 17, r) + row * width : 0, *inverse = (float *)at(op, 9, r) + row;
+  float *block = (float *)r->scratch, means[BLOCK_ROWS];
+  int some = (int)least(BLOCK_ROWS, rows - row);
+  for (int i = 0; i < some; i++) {
     __m512 sum = _mm512_setzero_ps();
-    for (int64_t i = 0; i < width; i += 16) {
-      __mmask16 m = lanes(width - i);
-      sum = _mm512_fmadd_ps(_mm512_mul_ps(load(m, dy + i), load(m, weight + i)), load(m, x + i), sum);
+    for (int64_t c = 0; c < width; c += 16) {
+      __mmask16 m = lanes(width - c);
+      sum = _mm512_fmadd_ps(_mm512_mul_ps(load(m, dy + i * width + c), load(m, weight + c)), load(m, x + i * width + c), sum);
     }
-    __m512 by = _mm512_set1_ps(inverse);
-    __m512 mean = _mm512_set1_ps(inverse * inverse * inverse * (_mm512_reduce_add_ps(sum) / (float)width));
-    for (int64_t i = 0; i < width; i += 16) {
-      __mmask16 m = lanes(width - i);
-      __m512 g = _mm512_mul_ps(_mm512_mul_ps(load(m, dy + i), load(m, weight + i)), by);
-      g = _mm512_fnmadd_ps(load(m, x + i), mean, g);
-      store(dx + i, m, other ? _mm512_add_ps(g, load(m, other + i)) : g);
+    means[i] = inverse[i] * inverse[i] * inverse[i] * (_mm512_reduce_add_ps(sum) / (float)width);
+  }
+  for (int64_t column = 0; column < width; column += BLOCK_COLUMNS) {
+    int64_t columns = least(BLOCK_COLUMNS, width - column);
+    for (int i = 0; i < some; i++) {
+      __m512 by = _mm512_set1_ps(inverse[i]), mean = _mm512_set1_ps(means[i]);
+      int64_t start = i * width + column;
+      for (int64_t c = 0; c < columns; c += 16) {
+        __mmask16 m = lanes(columns - c);
+        __m512 g = _mm512_mul_ps(_mm512_mul_ps(load(m, dy + start + c), load(m, weight + column + c)), by);
+        g = _mm512_fnmadd_ps(load(m, x + start + c), mean, g);
+        if (other) g = _mm512_add_ps(g, load(m, other + start + c));
+        _mm512_store_ps(block + i * BLOCK_COLUMNS + c, g);
+      }
     }
+    packBlock(block, row, column, columns, rows, width, op, 20, op[32] ? 3 : 0, r);
+  }
+}
+
+/** Over the rows, sums of x inverse dy: 3 out, 5 x, 7 inverse, 9 dy, 11 rows, 12 width, 13 columns an item. */
+void normWeightGradient(Op op, int64_t item, const Run *r) {
+  int64_t width = whole(op, 12), rows = whole(op, 11), from = item * whole(op, 13), to = least(width, from + whole(op, 13));
+  const float *inverse = (float *)at(op, 7, r);
+  for (int64_t c = from; c < to; c += 16) {
+    __mmask16 m = lanes(to - c);
+    const float *x = (float *)at(op, 5, r) + c, *dy = (float *)at(op, 9, r) + c;
+    __m512 sum = _mm512_setzero_ps();
+    for (int64_t row = 0; row < rows; row++)
+      sum = _mm512_fmadd_ps(_mm512_mul_ps(load(m, x + row * width), _mm512_set1_ps(inverse[row])), load(m, dy + row * width), sum);
+    store((float *)at(op, 3, r) + c, m, sum);
   }
 }
 
@@ -140,27 +171,9 @@ void softmaxGradient(Op op, int64_t item, const Run *r) {
   }
 }
 
-/** p (dp - sum of its row): 3 out, 5 p, 7 dp, 9 sums, 11 rows, 12 width, 13 rows an item. */
-void centred(Op op, int64_t item, const Run *r) {
-  int64_t width = whole(op, 12), some = whole(op, 13);
-  for (int64_t row = item * some; row < least(whole(op, 11), (item + 1) * some); row++) {
-    const float *p = (float *)at(op, 5, r) + row * width, *dp = (float *)at(op, 7, r) + row * width;
-    float *out = (float *)at(op, 3, r) + row * width;
-    __m512 all = _mm512_set1_ps(((float *)at(op, 9, r))[row]);
-    for (int64_t i = 0; i < width; i += 16) {
-      __mmask16 m = lanes(width - i);
-      store(out + i, m, _mm512_mul_ps(load(m, p + i), _mm512_sub_ps(load(m, dp + i), all)));
-    }
-  }
-}
-
-/**
- * 3 out, 5 x, 7 positions, 9 cos, 11 sin, 13 batches, 14 heads, 15 rows, 16 width, 17 18 19 strides of x, 20 21 22 of out,
- * 23 interleaved, 24 inverse, 25 rows of cos. Items are batches times rows.
- */
-void rope(Op op, int64_t item, const Run *r) {
-  int64_t rows = whole(op, 15), width = whole(op, 16), half = width / 2, b = item / rows, s = item % rows;
-  int64_t position = within(((int64_t *)at(op, 7, r))[item], whole(op, 25), r);
+static void ropeRow(Op op, int64_t b, int64_t s, const Run *r) {
+  int64_t width = whole(op, 16), half = width / 2;
+  int64_t position = within(((int64_t *)at(op, 7, r))[b * whole(op, 15) + s], whole(op, 25), r);
   const float *cosine = (float *)at(op, 9, r) + position * half, *sine = (float *)at(op, 11, r) + position * half;
   float sign = op[24] ? -1 : 1;
   for (int64_t h = 0; h < whole(op, 14); h++) {
@@ -182,6 +195,15 @@ void rope(Op op, int64_t item, const Run *r) {
       store(y + half + i, m, _mm512_fmadd_ps(u, w, _mm512_mul_ps(v, c)));
     }
   }
+}
+
+/**
+ * 3 out, 5 x, 7 positions, 9 cos, 11 sin, 13 batches, 14 heads, 15 rows, 16 width, 17 18 19 strides of x, 20 21 22 of out,
+ * 23 interleaved, 24 inverse, 25 rows of cos, 26 rows an item. Items are batches times rows / 26.
+ */
+void rope(Op op, int64_t item, const Run *r) {
+  int64_t rows = whole(op, 15), each = whole(op, 26), parts = (rows + each - 1) / each, b = item / parts, from = item % parts * each;
+  for (int64_t s = from; s < least(rows, from + each); s++) ropeRow(op, b, s, r);
 }
 
 /** 3 out, 5 table, 7 rows, 9 count, 10 bytes a row, 11 rows an item, 12 rows of the table. */

@@ -1,8 +1,9 @@
 // Runs a tape: a list of ops, each of independent items that threads take from a counter; all threads meet after each op.
 #include "tape.h"
 
-static Kernel *const KERNELS[] = {map, copy, fill, any, reduce, rmsNorm, rmsNormGradient, softmax, softmaxGradient, centred, rope, gather,
-                                  scatterAdd, crossEntropy, crossEntropyGradient, lossPart, lossEnd, lossGradientPart, pack, product};
+static Kernel *const KERNELS[] = {map, copy, fill, any, reduce, rmsNorm, rmsNormGradient, softmax, softmaxGradient, rope, gather,
+                                  scatterAdd, crossEntropy, crossEntropyGradient, lossPart, lossEnd, lossGradientPart, pack, product,
+                                  gated, gatedGradient, normWeightGradient, attention, attentionGradient};
 
 struct config {
   uint8_t palette, start, reserved[14];
@@ -48,6 +49,8 @@ int cupel_run(const double *ops, int64_t count, char *const *slots, char *scratc
       if (item >= items) break;
       kernel(op, item, &run);
     }
+    // what was written past the caches is there before anybody is told
+    _mm_sfence();
     if (threads > 1) {
       __atomic_fetch_add(done, 1, __ATOMIC_ACQ_REL);
       for (int spins = 0; __atomic_load_n(done, __ATOMIC_ACQUIRE) < threads; spins++) {

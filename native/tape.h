@@ -7,7 +7,7 @@
 /** Numbers of an op. Addresses are two of them: a slot and the bytes from its start. */
 #define WIDTH 48
 /** Bytes of scratch memory for each thread. */
-#define SCRATCH (1 << 20)
+#define SCRATCH (8 << 20)
 
 typedef const double *Op;
 typedef struct {
@@ -84,5 +84,17 @@ static inline double log1(double x) {
   return 2 * s * sum + (double)e * 0.6931471805599453;
 }
 
-Kernel map, copy, fill, any, reduce, rmsNorm, rmsNormGradient, softmax, softmaxGradient, centred, rope, gather, scatterAdd,
-    crossEntropy, crossEntropyGradient, lossPart, lossEnd, lossGradientPart, pack, product;
+/** Bytes of a tile: 16 x 32 numbers in bfloat16. */
+#define TILE 1024
+/** Rows of an item of kernels whose results become tiles, and columns that they work on at a time. */
+#define BLOCK_ROWS 32
+#define BLOCK_COLUMNS 512
+
+void packBlock(const float *block, int64_t row, int64_t column, int64_t columns, int64_t rows, int64_t width, Op op, int forms, int dense, const Run *r);
+void packRows(const float *p, int64_t step, int rows, int64_t columns, int right, char *out, int64_t far);
+void packColumns(const float *p, int64_t step, int rows, int64_t columns, int right, char *out, int64_t far);
+void multiply(const char *left, const char *right, int64_t farLeft, int64_t farRight, int64_t tiles, float *sums, int begun, const Run *r);
+
+Kernel map, copy, fill, any, reduce, rmsNorm, rmsNormGradient, softmax, softmaxGradient, rope, gather, scatterAdd,
+    crossEntropy, crossEntropyGradient, lossPart, lossEnd, lossGradientPart, pack, product, gated, gatedGradient, normWeightGradient,
+    attention, attentionGradient;

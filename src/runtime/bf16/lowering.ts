@@ -1,16 +1,32 @@
 // From a graph to a tape: what ops share that put their kernels on it.
 import { CupelError } from '../../base/errors.ts';
-import type { DType, Graph, Node, Shape, Value } from '../../graph/node.ts';
+import type { DType, Graph, Shape, Value } from '../../graph/node.ts';
+import { axisOf } from '../../graph/dims.ts';
 import { bytesOf, sizeOf } from '../../graph/tensor.ts';
 import { sizesOf } from '../feeds.ts';
+import type { Step } from './fuse.ts';
 import type { Buffer } from './memory.ts';
-import type { Fields, KernelName, TapeOp } from './tape.ts';
-import { isDense, joined, placeOf, type View, wholeOf } from './view.ts';
+import type { Fields, KernelName, Place, TapeOp } from './tape.ts';
+import { isDense, joined, placeOf, sliced, type View, wholeOf } from './view.ts';
 
 /** Numbers that one item of a kernel works on, about: enough to be worth the counter that it is taken from. */
 const ITEM = 16_384;
 /** Of the kernels that go through arrays of any shape. */
 const AXES = 5;
+/** `BLOCK_ROWS` in native/tape.h. */
+export const BLOCK_ROWS = 32;
+
+/** An op whose result a matrix [rows, width] can become tiles at once. */
+interface Maker {
+  readonly op: TapeOp;
+  readonly rows: number;
+  readonly width: number;
+  /** Of the four forms among the op's fields. */
+  readonly forms: number;
+  /** Of the result itself, and of whether it is kept. */
+  readonly place: number;
+  readonly kept: number;
+}
 
 export class Lowering {
   readonly ops: TapeOp[] = [];
@@ -23,12 +39,29 @@ export class Lowering {
   /** The last op that reads or writes a buffer. */
   readonly #touched = new Map<Buffer, number>();
 
-  constructor(graph: Graph, symbols: ReadonlyMap<string, number>) {
+  /** Values that are parts of a concatenation, made where they shall be. */
+  readonly #parts = new Map<string, { of: Value; axis: number; start: number }>();
+  readonly #makers = new Map<Buffer, Maker>();
+  /** The logs of attention's row sums, by the names of the probabilities. */
+  readonly logs = new Map<string, View>();
+
+  constructor(steps: readonly Step[], outputs: Graph['outputs'], symbols: ReadonlyMap<string, number>) {
     this.#symbols = symbols;
     const use = ({ name }: Value) => this.#uses.set(name, (this.#uses.get(name) ?? 0) + 1);
-    for (const node of graph.nodes) for (const input of node.inputs) use(input);
+    for (const step of steps) for (const input of step.inputs) use(input);
     // once more, so that nobody changes what goes out
-    for (const value of graph.outputs.values()) for (let i = 0; i < 2; i++) use(value);
+    for (const value of outputs.values()) for (let i = 0; i < 2; i++) use(value);
+    const attended = new Set(steps.flatMap(({ op, outputs: [o] }) => (op === 'attention' ? [o.name] : [])));
+    for (const { op, inputs, outputs: made, attributes } of steps) {
+      if (op !== 'concat') continue;
+      const axis = axisOf((attributes as { axis: number }).axis, made[0].shape.length);
+      let start = 0;
+      for (const input of inputs) {
+        if (attended.has(input.name) && this.#uses.get(input.name) === 1)
+          this.#parts.set(input.name, { of: made[0], axis, start });
+        start += this.sizes(input.shape)[axis];
+      }
+    }
   }
 
   sizes(shape: Shape): readonly number[] {
@@ -54,6 +87,21 @@ export class Lowering {
     return wholeOf({ bytes: sizeOf(shape) * bytesOf(dtype), slot: null }, dtype, shape);
   }
 
+  /** Whether a value is made where a concatenation has it. */
+  isPart({ name }: Value): boolean {
+    return this.#parts.has(name);
+  }
+
+  /** As `result`, but in place where the value is part of another: not dense. */
+  part(value: Value): View {
+    const part = this.#parts.get(value.name);
+    if (!part) return this.result(value);
+    const whole = this.#views.get(part.of.name) ?? this.result(part.of);
+    const view = sliced(whole, part.axis, part.start, this.sizes(value.shape)[part.axis]);
+    this.bind(value, view);
+    return view;
+  }
+
   /** New memory for a node's output, bound to it. */
   result(value: Value): View {
     const view = this.fresh(value.dtype, this.sizes(value.shape));
@@ -67,6 +115,26 @@ export class Lowering {
     for (const field of Object.values(fields))
       if (typeof field === 'object') this.#touched.set(field.buffer, this.ops.length - 1);
     return op;
+  }
+
+  /** Tells that an op can make tiles of its result, and leaves it out where nobody reads it but as tiles. */
+  makes(view: View, op: TapeOp, width: number, { forms, place, kept }: Pick<Maker, 'forms' | 'place' | 'kept'>): void {
+    op.fields = { ...op.fields, [kept]: true };
+    this.#makers.set(view.buffer, { op, rows: sizeOf(view.shape) / width, width, forms, place, kept });
+  }
+
+  /** All ops, when every node has been lowered. */
+  finish(): readonly TapeOp[] {
+    const read = new Map<Buffer, number>();
+    for (const { fields } of this.ops)
+      for (const field of Object.values(fields))
+        if (typeof field === 'object') read.set(field.buffer, (read.get(field.buffer) ?? 0) + 1);
+    for (const [buffer, { op, place, kept }] of this.#makers) {
+      if (buffer.slot !== null || read.get(buffer) !== 1) continue;
+      const { [place]: _, ...rest } = op.fields;
+      op.fields = { ...rest, [kept]: false };
+    }
+    return this.ops;
   }
 
   /** The op that made all of a buffer, which one value alone reads, so that what follows may become part of it; else undefined. */
@@ -177,8 +245,8 @@ export class Lowering {
     const batches = sizeOf(out.shape.slice(0, -2));
     this.add('product', batches * Math.ceil(M / 128) * Math.ceil(N / 256), {
       3: placeOf(out),
-      5: { buffer: this.#pack(left, false), offset: 0 },
-      7: { buffer: this.#pack(transposed(right), true), offset: 0 },
+      5: this.tiles(left, false),
+      7: this.tiles(transposed(right), true),
       11: M,
       12: N,
       13: K,
@@ -191,20 +259,39 @@ export class Lowering {
     });
   }
 
-  /** Tiles of the matrices [..,R,K]; made once for all products with them. */
-  #pack(view: View, right: boolean): Buffer {
+  /** Tiles of the matrices [..,R,K] over K, for the left or the right side of a product; made once for all products with them. */
+  tiles(view: View, right: boolean): Place {
     const key = `${this.#bufferId(view.buffer)} ${view.start} ${view.shape} ${view.strides} ${right}`;
     const known = this.#packs.get(key);
-    if (known) return known;
+    const buffer = known ?? this.#tilesAtOnce(view, right) ?? this.#pack(view, right);
+    this.#packs.set(key, buffer);
+    return { buffer, offset: 0 };
+  }
+
+  /** By what makes the matrix, if it can. */
+  #tilesAtOnce(view: View, right: boolean): Buffer | undefined {
+    const maker = this.#makers.get(view.buffer);
+    if (!maker || view.shape.length !== 2 || view.start !== 0) return undefined;
+    const { op, rows, width, forms } = maker;
+    const [overWidth, overRows] = [isMatrix(view, rows, width), isMatrix(transposed(view), rows, width)];
+    if (!overWidth && !overRows) return undefined;
+    const form = forms + (overWidth ? 0 : 6) + (right ? 3 : 0);
+    const [R, K] = view.shape;
+    const buffer: Buffer = { bytes: Math.ceil(R / 16) * Math.ceil(K / 32) * 1024, slot: null };
+    op.fields = { ...op.fields, [form]: true, [form + 1]: { buffer, offset: 0 } };
+    return buffer;
+  }
+
+  #pack(view: View, right: boolean): Buffer {
     const [R, K] = view.shape.slice(-2);
     const [sR, sK] = view.strides.slice(-2);
     const lead = joined(view.shape.slice(0, -2), view.strides.slice(0, -2));
     if (lead.shape.length > 2) return this.#pack(this.dense(view), right);
     const batches = lead.shape.reduce((a, b) => a * b, 1);
-    const items = batches * Math.ceil(R / 16);
-    const buffer: Buffer = { bytes: items * Math.ceil(K / 32) * 1024, slot: null };
+    const [down, across] = [Math.ceil(R / 16), Math.ceil(K / 32)];
+    const buffer: Buffer = { bytes: batches * down * across * 1024, slot: null };
     const [outer, inner] = lead.shape.length === 2 ? [0, 1] : [-1, 0];
-    this.add('pack', items, {
+    this.add('pack', batches * (sR === 1 ? across : down), {
       2: right,
       3: { buffer, offset: 0 },
       5: placeOf(view),
@@ -217,7 +304,6 @@ export class Lowering {
       13: lead.strides[0][outer] ?? 0,
       14: lead.strides[0][inner],
     });
-    this.#packs.set(key, buffer);
     return buffer;
   }
 
@@ -229,7 +315,11 @@ export class Lowering {
   }
 }
 
-export type Lower<K extends Node['op']> = (l: Lowering, node: Node<K>) => void;
+export type Lower<K extends Step['op']> = (l: Lowering, step: Step<K>) => void;
+
+function isMatrix({ shape, strides }: View, rows: number, width: number): boolean {
+  return shape[0] === rows && shape[1] === width && strides[1] === 1 && strides[0] === width;
+}
 
 /** Rows of so many numbers in an item. */
 export function rowsEach(width: number): number {

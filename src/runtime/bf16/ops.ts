@@ -3,7 +3,8 @@ import type { Node, Value } from '../../graph/node.ts';
 import type { OpName } from '../../graph/op.ts';
 import { axisOf } from '../../graph/dims.ts';
 import { bytesOf, sizeOf } from '../../graph/tensor.ts';
-import { type Lower, type Lowering, rowsEach, transposed } from './lowering.ts';
+import type { Step } from './fuse.ts';
+import { BLOCK_ROWS, type Lower, type Lowering, rowsEach, transposed } from './lowering.ts';
 import { expanded, isDense, permuted, placeOf, reshaped, sliced, type View } from './view.ts';
 
 /** In the order of the enums in native/map.c. */
@@ -96,11 +97,11 @@ function reshape(l: Lowering, x: Value, y: Value): void {
 }
 
 function join(l: Lowering, inputs: readonly Value[], y: Value, axis: number): void {
-  const to = l.result(y);
+  const to = inputs.some((input) => l.isPart(input)) ? l.view(y) : l.result(y);
   let start = 0;
   for (const input of inputs) {
     const from = l.view(input);
-    l.copy(from, sliced(to, axis, start, from.shape[axis]));
+    if (!l.isPart(input)) l.copy(from, sliced(to, axis, start, from.shape[axis]));
     start += from.shape[axis];
   }
 }
@@ -126,13 +127,86 @@ const matmul: Lower<'matmul'> = (l, { inputs, outputs: [y], attributes: { transA
 
 const attention: Lower<'attention'> = (l, { inputs, outputs: [o, p], attributes: { scale } }) => {
   const [q, k, v, mask] = inputs.map((input) => l.view(input));
+  if (!l.wanted(p) && attentionScratch(q.shape, k.shape, v.shape) <= SCRATCH) return attendAtOnce(l, [q, k, v, mask], o, p, scale);
   const grouped = [q.shape[0], k.shape[1], (q.shape[1] / k.shape[1]) * q.shape[2], q.shape[3]];
   const rows = reshaped(q, grouped) ?? reshaped(l.dense(q), grouped)!;
   const scores = l.result(p);
   l.product(scores, rows, transposed(k), scale);
   masked(l, scores, mask);
-  const out = l.result(o);
+  const out = l.fresh('float32', l.sizes(o.shape));
   l.product(reshaped(out, [...grouped.slice(0, 3), v.shape[3]])!, scores, v, 1);
+  if (l.isPart(o)) l.copy(out, l.part(o));
+  else l.bind(o, out);
+};
+
+/** `SCRATCH` in native/tape.h. */
+export const SCRATCH = 8 * 2 ** 20;
+
+/** What the backward kernel needs, which is more than the forward one does, in bytes (native/attention.c). */
+export function attentionScratch(q: readonly number[], k: readonly number[], v: readonly number[]): number {
+  const tiles = (n: number, by: number) => Math.ceil(n / by);
+  const [S, d, T, e] = [q[2], q[3], k[2], v[3]];
+  const [deep, wide, keys, rows] = [d, e, T, S].map((n) => tiles(n, 32));
+  const packed = 2 * (deep + wide + keys) + (tiles(d, 16) + tiles(e, 16) + 2 * tiles(T, 16)) * rows;
+  return 1024 * packed + 4096 * (2 * keys + deep + keys * (deep + wide));
+}
+
+function attendAtOnce(l: Lowering, [q, k, v, mask]: readonly View[], o: Value, p: Value, scale: number): void {
+  const [B, H, S, d] = q.shape;
+  const [, G, T, e] = v.shape;
+  const queries = q.strides[3] === 1 ? q : l.dense(q);
+  const lines = mask.strides[3] === 1 ? mask : l.dense(mask);
+  const logs = l.fresh('float32', [B, H, S]);
+  l.logs.set(p.name, logs);
+  const out = l.part(o);
+  l.add('attention', B * H * Math.ceil(S / BLOCK_ROWS), {
+    3: placeOf(out),
+    5: placeOf(logs),
+    7: placeOf(queries),
+    9: l.tiles(k, true),
+    11: l.tiles(transposed(v), true),
+    13: placeOf(lines),
+    ...Object.fromEntries([scale, B, H, G, S, T, d, e].map((value, i) => [15 + i, value])),
+    ...stridesAt(23, queries),
+    ...stridesAt(26, out),
+    29: lines.strides[2],
+    30: lines.strides[0],
+  });
+}
+
+/** By batch, head and row. */
+function stridesAt(start: number, { strides }: View): Record<number, number> {
+  return Object.fromEntries(strides.slice(0, 3).map((stride, i) => [start + i, stride]));
+}
+
+const attentionGradient: Lower<'attentionGradient'> = (l, { inputs, outputs: [dq, dk, dv], attributes: { scale, of } }) => {
+  const [q, k, v, mask, o, dO] = inputs.map((input) => l.view(input));
+  const [B, H, S, d] = q.shape;
+  const [, G, T, e] = v.shape;
+  const shape = [B, H, S, e];
+  const slopes = reshaped(dO, shape) ?? reshaped(l.dense(dO), shape)!;
+  const [queries, results, given] = [q, o, slopes].map((view) => (view.strides[3] === 1 ? view : l.dense(view)));
+  const lines = mask.strides[3] === 1 ? mask : l.dense(mask);
+  const [dQ, dK, dV] = [dq, dk, dv].map((value) => l.result(value));
+  l.add('attentionGradient', B * G, {
+    3: placeOf(dQ),
+    5: placeOf(dK),
+    7: placeOf(dV),
+    9: placeOf(queries),
+    11: placeOf(results),
+    13: placeOf(given),
+    15: l.tiles(k, true),
+    17: l.tiles(v, true),
+    19: l.tiles(transposed(k), true),
+    21: placeOf(lines),
+    23: placeOf(l.logs.get(of)!),
+    ...Object.fromEntries([scale, B, H, G, S, T, d, e].map((value, i) => [25 + i, value])),
+    ...stridesAt(33, queries),
+    ...stridesAt(36, results),
+    ...stridesAt(39, given),
+    42: lines.strides[2],
+    43: lines.strides[0],
+  });
 };
 
 /** Softmax in place of scores [B,G,H/G*S,T] with mask [B,1,S,T] added. */
@@ -202,7 +276,7 @@ const linearCrossEntropyGradient: Lower<'linearCrossEntropyGradient'> = (l, node
   }
 };
 
-type Table = { readonly [K in OpName]?: Lower<K> };
+type Table = { readonly [K in Step['op']]?: Lower<K> };
 
 export const LOWERED: Table = {
   ...(Object.fromEntries(MAPS.map((op) => [op, map(op)])) as Pick<Table, MapName>),
@@ -250,23 +324,49 @@ export const LOWERED: Table = {
   after: (l, { inputs: [x], outputs: [y] }) => l.bind(y, l.view(x)),
   matmul,
   attention,
+  attentionGradient,
   rmsNorm: (l, { inputs, outputs, attributes: { epsilon } }) => {
     const [x, weight] = inputs.map((input) => l.dense(l.view(input)));
     const [y, inverse] = outputs.map((output) => l.result(output));
     const width = weight.shape[0];
     const rows = sizeOf(x.shape) / width;
     const [out, other, from, by] = [y, inverse, x, weight].map(placeOf);
-    const each = rowsEach(width);
-    l.add('rmsNorm', Math.ceil(rows / each), { 3: out, 5: other, 7: from, 9: by, 11: epsilon, 12: rows, 13: width, 14: each });
+    const fields = { 3: out, 5: other, 7: from, 9: by, 11: epsilon, 12: rows, 13: width };
+    l.makes(y, l.add('rmsNorm', Math.ceil(rows / BLOCK_ROWS), fields), width, { forms: 16, place: 3, kept: 28 });
   },
   rmsNormGradient: (l, { inputs, outputs: [dx] }) => {
     const [x, weight, inverse, dy] = inputs.map((input) => l.dense(l.view(input)));
     const width = weight.shape[0];
     const rows = sizeOf(x.shape) / width;
-    const [out, ...from] = [l.result(dx), x, weight, inverse, dy].map(placeOf);
-    const each = rowsEach(width);
-    const [a, b, c, d] = from;
-    l.add('rmsNormGradient', Math.ceil(rows / each), { 3: out, 5: a, 7: b, 9: c, 11: d, 13: rows, 14: width, 15: each });
+    const out = l.result(dx);
+    const [a, b, c, d] = [x, weight, inverse, dy].map(placeOf);
+    const fields = { 3: placeOf(out), 5: a, 7: b, 9: c, 11: d, 13: rows, 14: width };
+    l.makes(out, l.add('rmsNormGradient', Math.ceil(rows / BLOCK_ROWS), fields), width, { forms: 20, place: 3, kept: 32 });
+  },
+  normWeightGradient: (l, { inputs, outputs: [y] }) => {
+    const [x, inverse, dy] = inputs.map((input) => l.dense(l.view(input)));
+    const width = x.shape.at(-1)!;
+    const [out, a, b, c] = [l.result(y), x, inverse, dy].map(placeOf);
+    l.add('normWeightGradient', Math.ceil(width / 64), { 3: out, 5: a, 7: b, 9: c, 11: sizeOf(x.shape) / width, 12: width, 13: 64 });
+  },
+  gated: (l, { inputs, outputs: [y], attributes: { activation } }) => {
+    const [gate, up] = inputs.map((input) => l.dense(l.view(input)));
+    const out = l.result(y);
+    const width = out.shape.at(-1)!;
+    const rows = sizeOf(out.shape) / width;
+    const fields = { 3: placeOf(out), 5: placeOf(gate), 7: placeOf(up), 9: MAPS.indexOf(activation), 10: rows, 11: width };
+    l.makes(out, l.add('gated', Math.ceil(rows / BLOCK_ROWS), fields), width, { forms: 12, place: 3, kept: 24 });
+  },
+  gatedGradient: (l, { inputs, outputs, attributes: { activation } }) => {
+    const [gate, up, dy] = inputs.map((input) => l.dense(l.view(input)));
+    const [dGate, dUp] = outputs.map((output) => l.result(output));
+    const width = gate.shape.at(-1)!;
+    const rows = sizeOf(gate.shape) / width;
+    const places = { 3: placeOf(dGate), 5: placeOf(dUp), 7: placeOf(gate), 9: placeOf(up), 11: placeOf(dy) };
+    const fields = { ...places, 13: MAPS.indexOf(activation), 14: rows, 15: width };
+    const op = l.add('gatedGradient', Math.ceil(rows / BLOCK_ROWS), fields);
+    l.makes(dGate, op, width, { forms: 16, place: 3, kept: 40 });
+    l.makes(dUp, op, width, { forms: 28, place: 5, kept: 41 });
   },
   softmax: (l, { inputs: [x], outputs: [y] }) => {
     const from = l.dense(l.view(x));
@@ -289,7 +389,8 @@ export const LOWERED: Table = {
     const [positions, cos, sin] = inputs.slice(1).map((input) => l.dense(l.view(input)));
     const out = l.result(y);
     const [batches, heads, rows, width] = x.shape;
-    l.add('rope', batches * rows, {
+    const each = Math.max(1, Math.floor(4096 / (heads * width)));
+    l.add('rope', batches * Math.ceil(rows / each), {
       3: placeOf(out),
       5: placeOf(x),
       7: placeOf(positions),
@@ -308,6 +409,7 @@ export const LOWERED: Table = {
       23: interleaved,
       24: inverse,
       25: cos.shape[0],
+      26: each,
     });
   },
   gather: (l, { inputs, outputs: [y] }) => {

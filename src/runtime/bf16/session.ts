@@ -2,13 +2,14 @@
 import { writeFileSync } from 'node:fs';
 import koffi from 'koffi';
 import { CupelError } from '../../base/errors.ts';
-import type { Graph, Node } from '../../graph/node.ts';
+import type { Graph } from '../../graph/node.ts';
 import { bytesOf, rawBytes, sizeOf, type Tensor } from '../../graph/tensor.ts';
-import { bindSymbols, resultsFor } from '../feeds.ts';
+import { bindSymbols, resultsFor, sizesOf } from '../feeds.ts';
 import type { ProfiledSession, Tensors } from '../session.ts';
+import { fuse, type Step } from './fuse.ts';
 import { type Bf16Library, type Instructions, loadBf16 } from './library.ts';
 import { type Lower, Lowering } from './lowering.ts';
-import { LOWERED, unknownOps } from './ops.ts';
+import { attentionScratch, LOWERED, SCRATCH, unknownOps } from './ops.ts';
 import { type WrittenTape, writeTape } from './tape.ts';
 import { wholeOf } from './view.ts';
 
@@ -33,14 +34,18 @@ export function bf16Memory(graph: Graph, symbols: ReadonlyMap<string, number>): 
 
 /** Slot 0 is memory for results in between; then come constants, inputs and outputs. */
 function tapeOf(graph: Graph, symbols: ReadonlyMap<string, number>): WrittenTape {
-  const l = new Lowering(graph, symbols);
+  const steps = fuse(graph, ({ inputs }) => {
+    const [q, k, v] = inputs.map(({ shape }) => sizesOf(shape, symbols));
+    return attentionScratch(q, k, v) <= SCRATCH;
+  });
+  const l = new Lowering(steps, graph.outputs, symbols);
   let slot = 1;
   const given = [...graph.constants.map(({ value }) => value), ...graph.inputs];
   for (const value of given) {
     const shape = l.sizes(value.shape);
     l.bind(value, wholeOf({ bytes: sizeOf(shape) * bytesOf(value.dtype), slot: slot++ }, value.dtype, shape));
   }
-  for (const node of graph.nodes) (LOWERED[node.op] as Lower<Node['op']>)(l, node);
+  for (const step of steps) (LOWERED[step.op] as Lower<Step['op']>)(l, step);
   for (const value of graph.outputs.values()) {
     const from = l.dense(l.view(value));
     const bytes = sizeOf(from.shape) * bytesOf(from.dtype);
@@ -48,7 +53,7 @@ function tapeOf(graph: Graph, symbols: ReadonlyMap<string, number>): WrittenTape
     if (from.buffer.slot === null && from.buffer.bytes === bytes) from.buffer.slot = slot++;
     else l.copy(from, wholeOf({ bytes, slot: slot++ }, from.dtype, from.shape));
   }
-  return writeTape(l.ops);
+  return writeTape(l.finish());
 }
 
 /** @throws CupelError for an op without a kernel, or where the kernels cannot run */
@@ -130,8 +135,8 @@ async function runTape(
   if (failed) throw failed.reason;
   if (!times || !cycles) return;
   const microseconds = (1000 * (performance.now() - began)) / cycles.reduce((sum, x) => sum + x, 0);
-  tape.kernels.forEach((kernel, i) => {
-    times.set(kernel, [...(times.get(kernel) ?? []), Math.round(cycles[i] * microseconds)]);
+  tape.labels.forEach((label, i) => {
+    times.set(label, [...(times.get(label) ?? []), Math.round(cycles[i] * microseconds)]);
   });
 }
 

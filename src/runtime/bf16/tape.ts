@@ -12,7 +12,6 @@ const KERNELS = [
   'rmsNormGradient',
   'softmax',
   'softmaxGradient',
-  'centred',
   'rope',
   'gather',
   'scatterAdd',
@@ -23,6 +22,11 @@ const KERNELS = [
   'lossGradientPart',
   'pack',
   'product',
+  'gated',
+  'gatedGradient',
+  'normWeightGradient',
+  'attention',
+  'attentionGradient',
 ] as const;
 
 export type KernelName = (typeof KERNELS)[number];
@@ -51,7 +55,8 @@ export interface WrittenTape {
   readonly count: number;
   /** Of the memory that slot 0 stands for. */
   readonly bytes: number;
-  readonly kernels: readonly KernelName[];
+  /** What each op is, for profiles. */
+  readonly labels: readonly string[];
 }
 
 /** @param ops in order; buffers without a slot of their own are given a place in slot 0 */
@@ -80,5 +85,10 @@ export function writeTape(ops: readonly TapeOp[]): WrittenTape {
       }
     }
   });
-  return { ops: written, count: ops.length, bytes, kernels: ops.map(({ kernel }) => kernel) };
+  return { ops: written, count: ops.length, bytes, labels: ops.map(labelOf) };
+}
+
+/** A product with its M, N and K. */
+function labelOf({ kernel, fields }: TapeOp): string {
+  return kernel === 'product' ? `product ${fields[11]}x${fields[12]}x${fields[13]}` : kernel;
 }
