@@ -165,55 +165,54 @@ void multiply(const char *left, const char *right, int64_t farLeft, int64_t farR
   else blockWithoutTiles(left, right, farLeft, farRight, tiles, sums, begun);
 }
 
-/** Rows and columns of an item, and tiles of K at a time: what stays in the second cache. */
-#define ROWS 128
-#define COLUMNS 256
+/** Tiles of K that are multiplied at a time, at most. */
 #define DEPTH 64
 
 /**
  * out = alpha left right (+ other): 2 whether something is added, 3 out, 5 left tiles, 7 right tiles, 9 what is added, 11 M, 12 N, 13 K, 14 alpha,
  * 15 row stride of out, 16 batch axes' size, 17 18 batch strides of out, 19 20 batches left and right: 1, or 0 where all share one,
- * 21 row stride of what is added (no batches).
- * Items are batches times M/128 times N/256.
+ * 21 row stride of what is added (no batches), 22 23 rows and columns of an item (multiples of 32), 24 whether columns go first.
+ * Items are batches times M/22 times N/23.
  */
 void product(Op op, int64_t item, const Run *r) {
   int64_t M = whole(op, 11), N = whole(op, 12), across = (whole(op, 13) + 31) / 32, ld = whole(op, 15);
-  int64_t downs = (M + ROWS - 1) / ROWS, sides = (N + COLUMNS - 1) / COLUMNS;
-  int64_t batch = item / (downs * sides), at0 = item / sides % downs * ROWS, at1 = item % sides * COLUMNS;
+  int64_t high = whole(op, 22), wide = whole(op, 23), downs = (M + high - 1) / high, sides = (N + wide - 1) / wide;
+  int64_t batch = item / (downs * sides), of = item % (downs * sides);
+  int64_t at0 = (op[24] ? of / sides : of % downs) * high, at1 = (op[24] ? of % sides : of / downs) * wide;
   int64_t tilesM = (M + 15) / 16, tilesN = (N + 15) / 16, inner = whole(op, 16);
   const char *left = at(op, 5, r) + batch * whole(op, 19) * tilesM * across * TILE;
   const char *right = at(op, 7, r) + batch * whole(op, 20) * tilesN * across * TILE;
   float *out = (float *)at(op, 3, r) + batch / inner * whole(op, 17) + batch % inner * whole(op, 18);
   const float *other = op[2] ? (float *)at(op, 9, r) : 0;
-  int64_t toM = least(M, at0 + ROWS), toN = least(N, at1 + COLUMNS);
+  int64_t toM = least(M, at0 + high), toN = least(N, at1 + wide);
   float *sums = (float *)r->scratch;
   __m512 alpha = _mm512_set1_ps((float)op[14]);
   for (int64_t k = 0; k < across; k += DEPTH) {
     int64_t some = least(DEPTH, across - k);
     for (int64_t n = at1; n < toN; n += 32)
       for (int64_t m = at0; m < toM; m += 32) {
-        float *own = across <= DEPTH ? sums : sums + ((n - at1) / 32 * (ROWS / 32) + (m - at0) / 32) * 1024;
+        float *own = across <= DEPTH ? sums : sums + ((n - at1) / 32 * (high / 32) + (m - at0) / 32) * 1024;
         const char *a = left + (m / 16 * across + k) * TILE, *b = right + (n / 16 * across + k) * TILE;
         // beyond the last tile the one before is computed again and not used
         int64_t farA = m / 16 + 1 < tilesM ? across * TILE : 0, farB = n / 16 + 1 < tilesN ? across * TILE : 0;
         multiply(a, b, farA, farB, some, own, k > 0, r);
         if (k + some < across) continue;
-        __mmask16 low = lanes(N - n), high = lanes(N - n > 16 ? N - n - 16 : 0);
+        __mmask16 low = lanes(N - n), rest = lanes(N - n > 16 ? N - n - 16 : 0);
         for (int64_t i = 0; i < least(32, M - m); i++) {
           float *to = out + (m + i) * ld + n;
           __m512 x = _mm512_mul_ps(_mm512_load_ps(own + i * 32), alpha), y = _mm512_mul_ps(_mm512_load_ps(own + i * 32 + 16), alpha);
           if (other) {
             const float *more = other + (m + i) * whole(op, 21) + n;
             x = _mm512_add_ps(x, load(low, more));
-            y = _mm512_add_ps(y, load(high, more + 16));
+            y = _mm512_add_ps(y, load(rest, more + 16));
           }
-          if ((__mmask16)(low & high) == 0xffff && ((uintptr_t)to & 63) == 0) {
+          if ((__mmask16)(low & rest) == 0xffff && ((uintptr_t)to & 63) == 0) {
             // past the caches: what is there need not be read first
             _mm512_stream_ps(to, x);
             _mm512_stream_ps(to + 16, y);
           } else {
             store(to, low, x);
-            if (high) store(to + 16, high, y);
+            if (rest) store(to + 16, rest, y);
           }
         }
       }

@@ -11,6 +11,8 @@ import { isDense, joined, placeOf, sliced, type View, wholeOf } from './view.ts'
 
 /** Numbers that one item of a kernel works on, about: enough to be worth the counter that it is taken from. */
 const ITEM = 16_384;
+/** Of an item of a product: both sides' tiles stay in the second cache, and there are items for every thread. */
+const PRODUCT = { rows: 128, columns: 288 };
 /** Of the kernels that go through arrays of any shape. */
 const AXES = 5;
 /** `BLOCK_ROWS` in native/tape.h. */
@@ -243,7 +245,7 @@ export class Lowering {
     const [M, N] = out.shape.slice(-2);
     const K = left.shape.at(-1)!;
     const batches = sizeOf(out.shape.slice(0, -2));
-    this.add('product', batches * Math.ceil(M / 128) * Math.ceil(N / 256), {
+    this.add('product', batches * Math.ceil(M / PRODUCT.rows) * Math.ceil(N / PRODUCT.columns), {
       3: placeOf(out),
       5: this.tiles(left, false),
       7: this.tiles(transposed(right), true),
@@ -256,6 +258,9 @@ export class Lowering {
       17: M * N,
       19: left.shape.length > 2,
       20: right.shape.length > 2,
+      22: PRODUCT.rows,
+      23: PRODUCT.columns,
+      24: true,
     });
   }
 
