@@ -1,9 +1,9 @@
 // A helper of a crew: takes part in the jobs it is told of.
 import { parentPort } from 'node:worker_threads';
 import { arrayAt, type Task, TURN, takeChunks } from './crew.ts';
-import { Kernels } from './kernels.ts';
+import { chunkRunner } from './kernels.ts';
 
-const kernels = new Kernels();
+const kernels = chunkRunner();
 
 parentPort?.on('message', ({ arrays, turn, ...job }: Task) => {
   // before a look at what is left: who waits must know of everyone who may take a chunk

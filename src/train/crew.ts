@@ -2,7 +2,7 @@
 import type { Worker } from 'node:worker_threads';
 import koffi from 'koffi';
 import { startWorker } from '../base/worker.ts';
-import { chunksOf, type Job, type KernelArray, Kernels } from './kernels.ts';
+import { type ChunkRunner, chunkRunner, chunksOf, type Job, type KernelArray } from './kernels.ts';
 
 /** A job of fewer chunks (16 million numbers, 40 ms on one thread) is not worth the memory of other threads. */
 const WORTHWHILE = 1024;
@@ -28,7 +28,7 @@ export interface Task extends Omit<Job, 'arrays'> {
 const TYPES = { Float32Array, Float64Array, Uint8Array } as const;
 
 export class Crew {
-  #kernels: Kernels | undefined;
+  #kernels: ChunkRunner | undefined;
   readonly #helpers: number;
   readonly #least: number;
   #workers: readonly Worker[] = [];
@@ -46,7 +46,7 @@ export class Crew {
   run(job: Job): number {
     const turn = new Int32Array(new SharedArrayBuffer(16));
     if (this.#helpers > 0 && chunksOf(job) >= this.#least) this.#call({ ...job, arrays: job.arrays.map(place), turn });
-    this.#kernels ??= new Kernels();
+    this.#kernels ??= chunkRunner();
     takeChunks(this.#kernels, job, turn);
     // no chunk is left: who has not begun will find none
     for (;;) {
@@ -89,7 +89,7 @@ function startHelper(): Worker {
 }
 
 /** Takes chunks until none is left; other threads may do the same. */
-export function takeChunks(kernels: Kernels, job: Job, turn: Int32Array): void {
+export function takeChunks(kernels: ChunkRunner, job: Job, turn: Int32Array): void {
   const chunks = chunksOf(job);
   for (;;) {
     const chunk = Atomics.add(turn, TURN.next, 1);

@@ -4,7 +4,8 @@ import { Random } from '../base/random.ts';
 import { AdamW } from './adamw.ts';
 import { ALONE } from './crew.ts';
 import { BLOCK, SIGNED, UNSIGNED } from './dynamic-code.ts';
-import { CHUNK } from './kernels.ts';
+import { whyNoBf16 } from '../runtime/bf16/library.ts';
+import { CHUNK, chunksOf, type Job, NativeKernels, WasmKernels } from './kernels.ts';
 import { KERNELS_WASM } from './kernels-wasm.ts';
 
 const FACTORS = [1, 0.9, 0.1, 0.99, 0.01, 1e-3, 1, 1e-8, 1];
@@ -81,4 +82,32 @@ test('gradients are added with their weights, at any length', () => {
   const before = sum.slice();
   ALONE.run({ kernel: 'accumulate', arrays: [sum, gradient], factors: [0.25, 3] });
   for (let i = 0; i < size; i++) expect(Math.abs(sum[i] - (before[i] / 4 + 3 * gradient[i]))).toBeLessThan(1e-6);
+});
+
+test.skipIf(whyNoBf16())('with AVX-512 every kernel gives the bits that it gives in WebAssembly, at any length', () => {
+  const random = new Random(5);
+  for (const size of [1, 5, 250, 300, CHUNK, 2 * CHUNK + 777]) {
+    const draw = () => Float32Array.from({ length: size }, () => random.normal() * 10 ** (-6 * random.next()));
+    const blocks = Math.ceil(size / BLOCK);
+    const codes = () => Uint8Array.from({ length: 4 * Math.ceil(size / 4) }, () => random.below(256));
+    const scales = () => Float32Array.from({ length: blocks }, () => random.next());
+    const positive = () => draw().map(Math.abs);
+    const jobs: Job[] = [
+      { kernel: 'adamw', arrays: [draw(), draw(), draw(), positive()], factors: FACTORS },
+      { kernel: 'lion', arrays: [draw(), draw(), draw()], factors: [0.5, 0.9, 0.1, 0.99, 0.01, 1e-3, 0.999] },
+      { kernel: 'adamw8bit', arrays: [draw(), draw(), codes(), codes(), scales(), scales()], factors: FACTORS },
+      { kernel: 'accumulate', arrays: [draw(), draw()], factors: [0.3, 0.7] },
+      { kernel: 'squares', arrays: [draw(), new Float64Array(Math.ceil(size / CHUNK))], factors: [] },
+    ];
+    for (const job of jobs) {
+      const other = { ...job, arrays: job.arrays.map((array) => array.slice()) };
+      const [native, wasm] = [new NativeKernels(), new WasmKernels()];
+      for (let chunk = 0; chunk < chunksOf(job); chunk++) {
+        native.run(job, chunk);
+        wasm.run(other, chunk);
+      }
+      for (const [i, array] of job.arrays.entries())
+        expect(Buffer.compare(Buffer.from(array.buffer), Buffer.from(other.arrays[i].buffer)), `${job.kernel} of ${size}, array ${i}`).toBe(0);
+    }
+  }
 });

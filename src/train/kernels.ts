@@ -1,6 +1,8 @@
-// Updates of optimisers, sums and norms of gradients in WebAssembly, four numbers at a time: JavaScript takes three times as long. Chunks
-// of the arrays are copied into its memory and back, so that they may lie anywhere, and so that several threads can work on one set of
+// Updates of optimisers, sums and norms of gradients: with AVX-512 (native/optimiser.c) or in WebAssembly, four numbers at a time, where
+// JavaScript takes three times as long. There chunks of the arrays are copied into its memory and back, so that they may lie anywhere, and so that several threads can work on one set of
 // arrays (crew.ts). Its numbers are float32 on every machine: the same bits everywhere.
+import koffi from 'koffi';
+import { type ChunkKernel, loadBf16, whyNoBf16 } from '../runtime/bf16/library.ts';
 import { BLOCK, SIGNED, UNSIGNED } from './dynamic-code.ts';
 import { KERNELS_WASM } from './kernels-wasm.ts';
 
@@ -63,8 +65,44 @@ declare const WebAssembly: {
   Instance: new (module: object) => { readonly exports: unknown };
 };
 
-/** The kernels of one thread. */
-export class Kernels {
+/** What computes chunks of a job, in one thread. */
+export interface ChunkRunner {
+  /** Chunk `index` of a job; chunks may be computed in any order. */
+  run(job: Job, index: number): void;
+}
+
+/** With the processor's widest instructions where they can be had, else in WebAssembly: the same bits. */
+export function chunkRunner(): ChunkRunner {
+  return whyNoBf16() ? new WasmKernels() : new NativeKernels();
+}
+
+/** Kernels on the arrays where they lie. */
+export class NativeKernels implements ChunkRunner {
+  readonly #kernels = new Map<KernelName, ChunkKernel>();
+  readonly #tables: readonly (Float32Array | Uint8Array)[];
+  readonly #places: BigUint64Array;
+
+  constructor() {
+    // three bytes more, as four are read at once
+    this.#tables = [SIGNED, UNSIGNED].flatMap(({ values, bounds, cells }) => [values, bounds, padded(cells)]);
+    this.#places = BigUint64Array.from(this.#tables, (table) => koffi.address(table));
+  }
+
+  run({ kernel, arrays, factors }: Job, index: number): void {
+    const known = this.#kernels.get(kernel) ?? loadBf16().kernel(kernel);
+    this.#kernels.set(kernel, known);
+    const operands: readonly Operand[] = OPERANDS[kernel];
+    const count = Math.min(CHUNK, arrays[0].length - index * CHUNK);
+    const places = BigUint64Array.from(operands, ({ share = 1 }, i) => {
+      const bytes = (index * CHUNK * arrays[i].BYTES_PER_ELEMENT) / share;
+      return koffi.address(arrays[i]) + BigInt(bytes);
+    });
+    known(count, places, Float32Array.from(factors), this.#places);
+  }
+}
+
+/** Kernels on copies of the chunks. */
+export class WasmKernels implements ChunkRunner {
   readonly #exports: Exports;
 
   constructor() {
@@ -78,7 +116,6 @@ export class Kernels {
     });
   }
 
-  /** Chunk `index` of a job; chunks may be computed in any order. */
   run({ kernel, arrays, factors }: Job, index: number): void {
     const operands: readonly Operand[] = OPERANDS[kernel];
     const count = Math.min(CHUNK, arrays[0].length - index * CHUNK);
@@ -93,6 +130,13 @@ export class Kernels {
     this.#exports[kernel](count, ...factors);
     for (const { part, memory, given } of parts) if (!given) part.set(memory.subarray(0, part.length));
   }
+}
+
+/** With three bytes more: kernels read four at once. */
+function padded(cells: Uint8Array): Uint8Array {
+  const all = new Uint8Array(cells.length + 3);
+  all.set(cells);
+  return all;
 }
 
 function viewLike(array: KernelArray, buffer: ArrayBuffer, at: number, length: number): KernelArray {
