@@ -118,8 +118,44 @@ void pack(Op op, int64_t item, const Run *r) {
   }
 }
 
-/** 32 x 32 sums (row stride 32) of left and right tiles: two rows of them each, `far` bytes apart. Starts from what is there, or from 0. */
-static inline __attribute__((always_inline)) void block(const char *a, const char *b, int64_t farA, int64_t farB, int64_t tiles, float *sums, int begun) {
+/** Sums of 32 x 32 that are still to be scaled and written: while the next are computed, which leaves the other units idle. */
+typedef struct {
+  const float *sums, *other;
+  float *to;
+  int64_t ld, ldOther;
+  float alpha;
+  __mmask16 low, high;
+  int rows, done;
+} Pending;
+
+static inline __attribute__((always_inline)) void finishRows(Pending *p, int count) {
+  int to = (int)least(p->rows, p->done + count), whole64 = (__mmask16)(p->low & p->high) == 0xffff && ((uintptr_t)p->to & 63) == 0 && p->ld % 16 == 0;
+  __m512 alpha = _mm512_set1_ps(p->alpha);
+  for (int i = p->done; i < to; i++) {
+    float *out = p->to + i * p->ld;
+    __m512 x = _mm512_mul_ps(_mm512_load_ps(p->sums + i * 32), alpha), y = _mm512_mul_ps(_mm512_load_ps(p->sums + i * 32 + 16), alpha);
+    if (p->other) {
+      x = _mm512_add_ps(x, load(p->low, p->other + i * p->ldOther));
+      y = _mm512_add_ps(y, load(p->high, p->other + i * p->ldOther + 16));
+    }
+    if (whole64) {
+      // past the caches: what is there need not be read first
+      _mm512_stream_ps(out, x);
+      _mm512_stream_ps(out + 16, y);
+    } else {
+      store(out, p->low, x);
+      if (p->high) store(out + 16, p->high, y);
+    }
+  }
+  p->done = to;
+}
+
+/**
+ * 32 x 32 sums (row stride 32) of two rows of tiles on either side, `farA` and `farB` bytes apart, from what is there or from 0; meanwhile
+ * others are finished.
+ */
+static inline __attribute__((always_inline)) void block(const char *a, const char *b, int64_t farA, int64_t farB, int64_t tiles, float *sums, int begun, Pending *pending) {
+  int each = pending ? (int)((32 + tiles - 1) / tiles) : 0;
   if (begun) {
     _tile_loadd(0, sums, 128); _tile_loadd(1, sums + 16, 128); _tile_loadd(2, sums + 512, 128); _tile_loadd(3, sums + 528, 128);
   } else {
@@ -134,6 +170,7 @@ static inline __attribute__((always_inline)) void block(const char *a, const cha
     _tile_loadd(5, a + farA, 64);
     _tile_dpbf16ps(2, 5, 6);
     _tile_dpbf16ps(3, 5, 7);
+    if (pending) finishRows(pending, each);
   }
   _tile_stored(0, sums, 128); _tile_stored(1, sums + 16, 128); _tile_stored(2, sums + 512, 128); _tile_stored(3, sums + 528, 128);
 }
@@ -161,7 +198,7 @@ static void blockWithoutTiles(const char *a, const char *b, int64_t farA, int64_
 }
 
 void multiply(const char *left, const char *right, int64_t farLeft, int64_t farRight, int64_t tiles, float *sums, int begun, const Run *r) {
-  if (r->amx) block(left, right, farLeft, farRight, tiles, sums, begun);
+  if (r->amx) block(left, right, farLeft, farRight, tiles, sums, begun, 0);
   else blockWithoutTiles(left, right, farLeft, farRight, tiles, sums, begun);
 }
 
@@ -186,35 +223,25 @@ void product(Op op, int64_t item, const Run *r) {
   const float *other = op[2] ? (float *)at(op, 9, r) : 0;
   int64_t toM = least(M, at0 + high), toN = least(N, at1 + wide);
   float *sums = (float *)r->scratch;
-  __m512 alpha = _mm512_set1_ps((float)op[14]);
+  Pending pending = {.rows = 0};
+  int turn = 0;
   for (int64_t k = 0; k < across; k += DEPTH) {
     int64_t some = least(DEPTH, across - k);
     for (int64_t n = at1; n < toN; n += 32)
       for (int64_t m = at0; m < toM; m += 32) {
-        float *own = across <= DEPTH ? sums : sums + ((n - at1) / 32 * (high / 32) + (m - at0) / 32) * 1024;
+        // one is computed while the other is written
+        float *own = sums + 1024 * (across <= DEPTH ? turn : (n - at1) / 32 * (high / 32) + (m - at0) / 32);
+        turn = !turn;
         const char *a = left + (m / 16 * across + k) * TILE, *b = right + (n / 16 * across + k) * TILE;
         // beyond the last tile the one before is computed again and not used
         int64_t farA = m / 16 + 1 < tilesM ? across * TILE : 0, farB = n / 16 + 1 < tilesN ? across * TILE : 0;
-        multiply(a, b, farA, farB, some, own, k > 0, r);
+        if (r->amx) block(a, b, farA, farB, some, own, k > 0, &pending);
+        else blockWithoutTiles(a, b, farA, farB, some, own, k > 0);
+        finishRows(&pending, 32);
         if (k + some < across) continue;
-        __mmask16 low = lanes(N - n), rest = lanes(N - n > 16 ? N - n - 16 : 0);
-        for (int64_t i = 0; i < least(32, M - m); i++) {
-          float *to = out + (m + i) * ld + n;
-          __m512 x = _mm512_mul_ps(_mm512_load_ps(own + i * 32), alpha), y = _mm512_mul_ps(_mm512_load_ps(own + i * 32 + 16), alpha);
-          if (other) {
-            const float *more = other + (m + i) * whole(op, 21) + n;
-            x = _mm512_add_ps(x, load(low, more));
-            y = _mm512_add_ps(y, load(rest, more + 16));
-          }
-          if ((__mmask16)(low & rest) == 0xffff && ((uintptr_t)to & 63) == 0) {
-            // past the caches: what is there need not be read first
-            _mm512_stream_ps(to, x);
-            _mm512_stream_ps(to + 16, y);
-          } else {
-            store(to, low, x);
-            if (rest) store(to + 16, rest, y);
-          }
-        }
+        pending = (Pending){.sums = own, .other = other ? other + m * whole(op, 21) + n : 0, .to = out + m * ld + n, .ld = ld, .ldOther = whole(op, 21),
+                            .alpha = (float)op[14], .low = lanes(N - n), .high = lanes(N - n > 16 ? N - n - 16 : 0), .rows = (int)least(32, M - m)};
       }
   }
+  finishRows(&pending, 32);
 }
