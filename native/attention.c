@@ -83,17 +83,17 @@ static void gather32(const char *left, const char *right, int64_t T, int64_t wid
                sums + (t / 2 * up(width, 32) + c / 2) * SIDE * SIDE, begun, r);
 }
 
-static void spread(float *out, float *sums, int64_t T, int64_t width, float alpha) {
+static void spread(float *out, int64_t step, float *sums, int64_t T, int64_t width, float alpha) {
   for (int64_t t = 0; t < T; t++)
     for (int64_t c = 0; c < width; c += 16)
-      store(out + t * width + c, lanes(width - c),
+      store(out + t * step + c, lanes(width - c),
             _mm512_mul_ps(_mm512_load_ps(sums + (t / SIDE * up(width, 32) + c / SIDE) * SIDE * SIDE + t % SIDE * SIDE + c % SIDE), _mm512_set1_ps(alpha)));
 }
 
 /**
- * 3 dq, 5 dk, 7 dv, without gaps; 9 q, 11 out, 13 dOut, 15 tiles of k (right side, over d), 17 of v (right side, over e), 19 of k (right side, over T),
+ * 3 dq, 5 dk and 7 dv [B,T,G,*]; 9 q, 11 out, 13 dOut, 15 tiles of k (right side, over d), 17 of v (right side, over e), 19 of k (right side, over T),
  * 21 mask, 23 logs of the rows' sums, 25 scale, 26 B, 27 H, 28 G, 29 S, 30 T, 31 d, 32 e, 33 34 35 strides of q by batch, head and row,
- * 36 37 38 of out, 39 40 41 of dOut, 42 43 of the mask by row and batch. Items are B G.
+ * 36 37 38 of out, 39 40 41 of dOut, 42 43 of the mask by row and batch, 44 45 46 of dq. Items are B G.
  */
 void attentionGradient(Op op, int64_t item, const Run *r) {
   int64_t H = whole(op, 27), G = whole(op, 28), S = whole(op, 29), T = whole(op, 30), d = whole(op, 31), e = whole(op, 32);
@@ -144,13 +144,14 @@ void attentionGradient(Op op, int64_t item, const Run *r) {
       }
       across(slopes, overT, keys, d, dQ, r);
       for (int64_t i = 0; i < some; i++) {
-        float *out = (float *)at(op, 3, r) + ((b * H + h) * S + s + i) * d;
+        float *out = (float *)at(op, 3, r) + b * whole(op, 44) + h * whole(op, 45) + (s + i) * whole(op, 46);
         for (int64_t c = 0; c < d; c += 16) store(out + c, lanes(d - c), _mm512_mul_ps(_mm512_load_ps(in(dQ, i, c)), _mm512_set1_ps(alpha)));
       }
     }
     gather32(slopesT, queries, T, d, rows, dK, own > 0, r);
     gather32(powersT, outs, T, e, rows, dV, own > 0, r);
   }
-  spread((float *)at(op, 5, r) + item * T * d, dK, T, d, alpha);
-  spread((float *)at(op, 7, r) + item * T * e, dV, T, e, 1);
+  // rows of all groups beside each other
+  spread((float *)at(op, 5, r) + (b * T * G + item % G) * d, G * d, dK, T, d, alpha);
+  spread((float *)at(op, 7, r) + (b * T * G + item % G) * e, G * e, dV, T, e, 1);
 }

@@ -131,17 +131,20 @@ void any(Op op, int64_t item, const Run *r) {
   int64_t from = item * whole(op, 34), to = least(rows, from + whole(op, 34));
   char *out = at(op, 3, r);
   const char *in[3] = {at(op, 5, r), at(op, 7, r), at(op, 9 + 26, r)};
-  for (int64_t row = from; row < to; row++)
+  for (int64_t row = from; row < to; row++) {
+    int64_t start[3], step[3];
+    for (int j = 0; j < 3; j++) {
+      int64_t rest = row;
+      start[j] = 0;
+      step[j] = whole(op, 15 + 5 * j + 4);
+      for (int d = 3; d >= 0; d--) {
+        start[j] += rest % (int64_t)size[d] * whole(op, 15 + 5 * j + d);
+        rest /= (int64_t)size[d];
+      }
+    }
     for (int64_t k = 0; k < n; k++) {
       double x[3];
-      for (int j = 0; j < 3; j++) {
-        int64_t rest = row, o = k * whole(op, 15 + 5 * j + 4);
-        for (int d = 3; d >= 0; d--) {
-          o += rest % (int64_t)size[d] * whole(op, 15 + 5 * j + d);
-          rest /= (int64_t)size[d];
-        }
-        x[j] = get(in[j], (int)op[31 + j], o);
-      }
+      for (int j = 0; j < 3; j++) x[j] = get(in[j], (int)op[31 + j], start[j] + k * step[j]);
       double y = 0;
       switch ((int)op[2]) {
       case EQUAL: y = x[0] == x[1]; break;
@@ -163,6 +166,7 @@ void any(Op op, int64_t item, const Run *r) {
       default: ((uint8_t *)out)[o] = y != 0;
       }
     }
+  }
 }
 
 /** act(gate) up: 3 out, 5 gate, 7 up, 9 activation, 10 rows, 11 width, 12.. forms (packBlock), 24 whether the result itself is kept. Items are 32 rows. */

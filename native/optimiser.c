@@ -1,7 +1,7 @@
 // Updates of optimisers, sums and norms of gradients on chunks of arrays: bit by bit what kernels.wat computes, 16 numbers at a time.
 #include "tape.h"
 
-#define KERNEL(name) void cupel_##name(int64_t n, void *const *arrays, const float *f, const void *const *tables)
+#define KERNEL(name) static void name(int64_t n, void *const *arrays, const float *f, const void *const *tables)
 
 /** w keep - m step / (sqrt(v) correction + epsilon) */
 static inline __m512 stepped(__m512 w, __m512 m, __m512 v, const float *f) {
@@ -118,5 +118,21 @@ KERNEL(adamw8bit) {
     *scale2 = _mm512_reduce_max_ps(most2);
     encode(m1, size, *scale1, codes1 + start, tables[2], tables[1]);
     encode(m2, size, *scale2, codes2 + start, tables[5], tables[4]);
+  }
+}
+
+/**
+ * One chunk of a job. `kernel`: adamw, lion, adamw8bit, accumulate, squares; `bases` are the arrays' addresses and `bytes` what a chunk takes of
+ * each.
+ */
+void cupel_chunk(int32_t kernel, int64_t n, int64_t chunk, char *const *bases, const int64_t *bytes, int32_t count, const float *f, const void *const *tables) {
+  void *arrays[6] = {0};
+  for (int i = 0; i < count; i++) arrays[i] = bases[i] + chunk * bytes[i];
+  switch (kernel) {
+  case 0: adamw(n, arrays, f, tables); break;
+  case 1: lion(n, arrays, f, tables); break;
+  case 2: adamw8bit(n, arrays, f, tables); break;
+  case 3: accumulate(n, arrays, f, tables); break;
+  default: squares(n, arrays, f, tables);
   }
 }

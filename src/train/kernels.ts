@@ -2,7 +2,7 @@
 // JavaScript takes three times as long. There chunks of the arrays are copied into its memory and back, so that they may lie anywhere, and so that several threads can work on one set of
 // arrays (crew.ts). Its numbers are float32 on every machine: the same bits everywhere.
 import koffi from 'koffi';
-import { type ChunkKernel, loadBf16, whyNoBf16 } from '../runtime/bf16/library.ts';
+import { loadBf16, whyNoBf16 } from '../runtime/bf16/library.ts';
 import { BLOCK, SIGNED, UNSIGNED } from './dynamic-code.ts';
 import { KERNELS_WASM } from './kernels-wasm.ts';
 
@@ -42,6 +42,8 @@ const OPERANDS = {
 } as const satisfies Record<string, readonly Operand[]>;
 
 export type KernelName = keyof typeof OPERANDS;
+/** In the order of `cupel_chunk` in native/optimiser.c. */
+const NAMES = Object.keys(OPERANDS) as readonly KernelName[];
 
 /** A kernel over whole arrays. */
 export interface Job {
@@ -76,28 +78,45 @@ export function chunkRunner(): ChunkRunner {
   return whyNoBf16() ? new WasmKernels() : new NativeKernels();
 }
 
+/** A job as native code reads it. */
+interface Prepared {
+  readonly bases: BigUint64Array;
+  /** Of a chunk, for each array. */
+  readonly bytes: BigInt64Array;
+  readonly factors: Float32Array;
+}
+
 /** Kernels on the arrays where they lie. */
 export class NativeKernels implements ChunkRunner {
-  readonly #kernels = new Map<KernelName, ChunkKernel>();
+  readonly #library = loadBf16();
   readonly #tables: readonly (Float32Array | Uint8Array)[];
   readonly #places: BigUint64Array;
+  readonly #prepared = new WeakMap<Job, Prepared>();
 
   constructor() {
-    // three bytes more, as four are read at once
     this.#tables = [SIGNED, UNSIGNED].flatMap(({ values, bounds, cells }) => [values, bounds, padded(cells)]);
     this.#places = BigUint64Array.from(this.#tables, (table) => koffi.address(table));
   }
 
-  run({ kernel, arrays, factors }: Job, index: number): void {
-    const known = this.#kernels.get(kernel) ?? loadBf16().kernel(kernel);
-    this.#kernels.set(kernel, known);
-    const operands: readonly Operand[] = OPERANDS[kernel];
-    const count = Math.min(CHUNK, arrays[0].length - index * CHUNK);
-    const places = BigUint64Array.from(operands, ({ share = 1 }, i) => {
-      const bytes = (index * CHUNK * arrays[i].BYTES_PER_ELEMENT) / share;
-      return koffi.address(arrays[i]) + BigInt(bytes);
-    });
-    known(count, places, Float32Array.from(factors), this.#places);
+  run(job: Job, index: number): void {
+    const { bases, bytes, factors } = this.#prepare(job);
+    const count = Math.min(CHUNK, job.arrays[0].length - index * CHUNK);
+    this.#library.chunk(NAMES.indexOf(job.kernel), count, index, bases, bytes, bases.length, factors, this.#places);
+  }
+
+  #prepare(job: Job): Prepared {
+    const known = this.#prepared.get(job);
+    if (known) return known;
+    const { arrays } = job;
+    const operands: readonly Operand[] = OPERANDS[job.kernel];
+    const bytes = operands.map(({ share = 1 }, i) => BigInt((CHUNK * arrays[i].BYTES_PER_ELEMENT) / share));
+    const prepared = {
+      bases: BigUint64Array.from(operands, (_, i) => koffi.address(arrays[i])),
+      bytes: BigInt64Array.from(bytes),
+      factors: Float32Array.from(job.factors),
+    };
+    this.#prepared.set(job, prepared);
+    return prepared;
   }
 }
 

@@ -166,14 +166,16 @@ function attentionGradient(pattern: Patterns, node: Node<'attention'>): void {
   const whole = slopes?.inputs[0].name === dOut.name && slopes.inputs[1].name === v.name && weighed?.inputs[0].name === dOut.name;
   if (!whole || !slopes || !sums || !weighed || more.length > 0) return;
   if (!dq || !dk || !isA(dq, 'matmul') || !isA(dk, 'matmul') || dq.inputs[1].name !== k.name || !dk.attributes.transA) return;
-  const parts = [values, slopes, weighed, sums, centred, scores, dq, dk];
+  const [heads, ...others] = pattern.users(dq.outputs[0]);
+  if (heads?.op !== 'reshape' || others.length > 0 || !sameShape(heads.outputs[0].shape, q.shape)) return;
+  const parts = [values, slopes, weighed, sums, centred, scores, dq, dk, heads];
   const grouped = pattern.maker(dOut);
   const { scale } = node.attributes;
   pattern.replace(parts, {
     op: 'attentionGradient',
     inputs: [q, k, v, mask, o, grouped?.op === 'reshape' ? grouped.inputs[0] : dOut],
     attributes: { scale, of: p.name },
-    outputs: [...dq.outputs, ...dk.outputs, ...values.outputs],
+    outputs: [...heads.outputs, ...dk.outputs, ...values.outputs],
   });
   if (grouped?.op === 'reshape') pattern.dropUnlessUsed(grouped, parts);
   for (const view of [weighed.inputs[1], dk.inputs[1]]) {

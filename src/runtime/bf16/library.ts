@@ -21,8 +21,8 @@ export interface Bf16Library {
   readonly release: (address: bigint, bytes: number) => void;
   /** One thread's part of a run; all threads' must go on at once. @throws CupelError where an index is beyond its table */
   readonly run: (...args: readonly unknown[]) => Promise<void>;
-  /** Computes chunks of arrays; see native/optimiser.c. */
-  readonly kernel: (name: string) => ChunkKernel;
+  /** Computes one chunk of arrays; see native/optimiser.c. */
+  readonly chunk: (...args: readonly unknown[]) => void;
   /** SHA-256 of the sources that it was compiled from. */
   readonly source: string;
 }
@@ -33,9 +33,6 @@ export function whyNoBf16(sets = instructionSets(), platform = `${process.platfo
   if (!sets.includes('avx512_bf16') || !sets.includes('avx512f')) return 'this processor has no AVX-512 with bfloat16';
   return existsSync(FILE) ? undefined : `${FILE} is missing`;
 }
-
-/** Of so many numbers of arrays, whose addresses lie in `arrays`; so do those of `tables`. */
-export type ChunkKernel = (count: number, arrays: BigUint64Array, factors: Float32Array, tables: BigUint64Array) => void;
 
 let loaded: Bf16Library | undefined;
 
@@ -77,7 +74,9 @@ function bind(): Bf16Library {
       callAsync(run, args, (status) => {
         if (status !== 0) throw new CupelError('an id, a position or a target is beyond its table');
       }),
-    kernel: (name) => library.func(`cupel_${name}`, 'void', ['int64', 'void*', 'void*', 'void*']) as ChunkKernel,
+    chunk: library.func('cupel_chunk', 'void', [
+      ...['int32', 'int64', 'int64', 'void*', 'void*', 'int32', 'void*', 'void*'],
+    ]) as Bf16Library['chunk'],
     source: library.func('cupel_source', 'str', [])(),
   };
 }

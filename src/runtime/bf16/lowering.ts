@@ -7,7 +7,7 @@ import { sizesOf } from '../feeds.ts';
 import type { Step } from './fuse.ts';
 import type { Buffer } from './memory.ts';
 import type { Fields, KernelName, Place, TapeOp } from './tape.ts';
-import { isDense, joined, placeOf, sliced, type View, wholeOf } from './view.ts';
+import { isDense, joined, permuted, placeOf, sliced, type View, wholeOf } from './view.ts';
 
 /** Numbers that one item of a kernel works on, about: enough to be worth the counter that it is taken from. */
 const ITEM = 16_384;
@@ -53,14 +53,15 @@ export class Lowering {
     for (const step of steps) for (const input of step.inputs) use(input);
     // once more, so that nobody changes what goes out
     for (const value of outputs.values()) for (let i = 0; i < 2; i++) use(value);
-    const attended = new Set(steps.flatMap(({ op, outputs: [o] }) => (op === 'attention' ? [o.name] : [])));
-    for (const { op, inputs, outputs: made, attributes } of steps) {
+    const made = ['attention', 'attentionGradient'];
+    const attended = new Set(steps.flatMap(({ op, outputs: [o] }) => (made.includes(op) ? [o.name] : [])));
+    for (const { op, inputs, outputs: [whole], attributes } of steps) {
       if (op !== 'concat') continue;
-      const axis = axisOf((attributes as { axis: number }).axis, made[0].shape.length);
+      const axis = axisOf((attributes as { axis: number }).axis, whole.shape.length);
       let start = 0;
       for (const input of inputs) {
         if (attended.has(input.name) && this.#uses.get(input.name) === 1)
-          this.#parts.set(input.name, { of: made[0], axis, start });
+          this.#parts.set(input.name, { of: whole, axis, start });
         start += this.sizes(input.shape)[axis];
       }
     }
@@ -94,11 +95,19 @@ export class Lowering {
     return this.#parts.has(name);
   }
 
-  /** As `result`, but in place where the value is part of another: not dense. */
+  /** New memory for heads [B,H,S,d], a token's beside each other: joining them moves nothing. */
+  heads(value: Value): View {
+    const [B, H, S, d] = this.sizes(value.shape);
+    const view = permuted(this.fresh(value.dtype, [B, S, H, d]), [0, 2, 1, 3]);
+    this.bind(value, view);
+    return view;
+  }
+
+  /** As `heads`, but in place where the value is part of another. */
   part(value: Value): View {
     const part = this.#parts.get(value.name);
-    if (!part) return this.result(value);
-    const whole = this.#views.get(part.of.name) ?? this.result(part.of);
+    if (!part) return this.heads(value);
+    const whole = this.#views.get(part.of.name) ?? this.heads(part.of);
     const view = sliced(whole, part.axis, part.start, this.sizes(value.shape)[part.axis]);
     this.bind(value, view);
     return view;

@@ -187,7 +187,7 @@ const attentionGradient: Lower<'attentionGradient'> = (l, { inputs, outputs: [dq
   const slopes = reshaped(dO, shape) ?? reshaped(l.dense(dO), shape)!;
   const [queries, results, given] = [q, o, slopes].map((view) => (view.strides[3] === 1 ? view : l.dense(view)));
   const lines = mask.strides[3] === 1 ? mask : l.dense(mask);
-  const [dQ, dK, dV] = [dq, dk, dv].map((value) => l.result(value));
+  const [dQ, dK, dV] = [l.part(dq), l.heads(dk), l.heads(dv)];
   l.add('attentionGradient', B * G, {
     3: placeOf(dQ),
     5: placeOf(dK),
@@ -206,6 +206,7 @@ const attentionGradient: Lower<'attentionGradient'> = (l, { inputs, outputs: [dq
     ...stridesAt(39, given),
     42: lines.strides[2],
     43: lines.strides[0],
+    ...stridesAt(44, dQ),
   });
 };
 
@@ -387,7 +388,7 @@ export const LOWERED: Table = {
     const given = l.view(inputs[0]);
     const x = given.strides[3] === 1 ? given : l.dense(given);
     const [positions, cos, sin] = inputs.slice(1).map((input) => l.dense(l.view(input)));
-    const out = l.result(y);
+    const out = l.heads(y);
     const [batches, heads, rows, width] = x.shape;
     const each = Math.max(1, Math.floor(4096 / (heads * width)));
     l.add('rope', batches * Math.ceil(rows / each), {
