@@ -60,7 +60,7 @@ export class Lowering {
       const axis = axisOf((attributes as { axis: number }).axis, whole.shape.length);
       let start = 0;
       for (const input of inputs) {
-        if (attended.has(input.name) && this.#uses.get(input.name) === 1)
+        if (attended.has(input.name) && !this.#parts.has(input.name))
           this.#parts.set(input.name, { of: whole, axis, start });
         start += this.sizes(input.shape)[axis];
       }
@@ -90,9 +90,10 @@ export class Lowering {
     return wholeOf({ bytes: sizeOf(shape) * bytesOf(dtype), slot: null }, dtype, shape);
   }
 
-  /** Whether a value is made where a concatenation has it. */
-  isPart({ name }: Value): boolean {
-    return this.#parts.has(name);
+  /** Whether a value is made where a concatenation has it: this one, or any. */
+  isPart({ name }: Value, of?: Value): boolean {
+    const part = this.#parts.get(name);
+    return part !== undefined && (of === undefined || part.of.name === of.name);
   }
 
   /** New memory for heads [B,H,S,d], a token's beside each other: joining them moves nothing. */

@@ -97,11 +97,11 @@ function reshape(l: Lowering, x: Value, y: Value): void {
 }
 
 function join(l: Lowering, inputs: readonly Value[], y: Value, axis: number): void {
-  const to = inputs.some((input) => l.isPart(input)) ? l.view(y) : l.result(y);
+  const to = inputs.some((input) => l.isPart(input, y)) ? l.view(y) : l.result(y);
   let start = 0;
   for (const input of inputs) {
     const from = l.view(input);
-    if (!l.isPart(input)) l.copy(from, sliced(to, axis, start, from.shape[axis]));
+    if (!l.isPart(input, y)) l.copy(from, sliced(to, axis, start, from.shape[axis]));
     start += from.shape[axis];
   }
 }
