@@ -69,9 +69,8 @@ async function run(way: string, seed: number, dataset: string, student: string, 
     if (seen.validationExact >= target) reached.abort();
   };
   const asked = { ...DISTILL_DEFAULTS, ...WAYS[way], seed, budgetSeconds: parseDuration(values.budget, '--budget') };
-  const { openvino } = await chooseEngine('auto', asked, { progress, signal: reached.signal });
-  const engine: Engine = openvino ? 'openvino' : 'onnxruntime';
-  const options: DistillOptions = { ...asked, engine };
+  const known = { precision: false, experts: false };
+  const { options, openvino } = await chooseEngine('auto', asked, known, { progress, signal: reached.signal });
   try {
     await distill({ dataset, student, options, openvino, folder, progress, signal: reached.signal });
   } catch (error) {

@@ -5,12 +5,23 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 const FOLDER = join(import.meta.dirname, '..', 'native');
-const names = readdirSync(FOLDER).filter((name) => /\.[ch]$/.test(name)).sort();
+const names = readdirSync(FOLDER)
+  .filter((name) => /\.[ch]$/.test(name))
+  .sort();
 const source = createHash('sha256');
 for (const name of names) source.update(readFileSync(join(FOLDER, name)));
 const out = process.argv[2] ?? join(FOLDER, 'linux-x64.so');
 const processor = ['-march=x86-64-v4', '-mavx512bf16', '-mamx-tile', '-mamx-bf16', '-mprefer-vector-width=512'];
-const shape = ['-shared', '-fPIC', '-nostdlib', '-ffreestanding', '-fno-stack-protector', '-fno-math-errno', '-ffp-contract=off', '-s'];
+const shape = [
+  '-shared',
+  '-fPIC',
+  '-nostdlib',
+  '-ffreestanding',
+  '-fno-stack-protector',
+  '-fno-math-errno',
+  '-ffp-contract=off',
+  '-s',
+];
 execFileSync(
   'gcc',
   [

@@ -57,8 +57,8 @@ export function distillOptions(command: Command): Command {
     .addOption(
       new Option(
         '--precision <kind>',
-        'of products with weights: int8 is the fastest, also with --full, whose weights stay float32 beside; int4 (QLoRA, not with --full) saves memory together with --memory only',
-      ).choices(['int8', 'int4', 'float32']),
+        'of products with weights; weights that are trained stay float32 beside. Default int8, with --full bf16 where the processor has AMX; int4 (QLoRA, not with --full) saves memory together with --memory only',
+      ).choices(['int8', 'bf16', 'int4', 'float32']),
     )
     .option('--max-epochs <n>', 'most passes over the training conversations', numberOption(0))
     .option('--batch-tokens <n>', 'tokens of a batch, beside the prefix that conversations share', integerOption(16))
@@ -96,9 +96,10 @@ export function distillOptions(command: Command): Command {
     .option('--memory <size>', 'most memory to take, e.g. 2g: layers are computed again until it fits', bytesOption)
     .addOption(new Option('--device <name>', 'what computes; falls back to cpu with the reason').choices(DEVICES))
     .addOption(
-      new Option('--engine <name>', 'what computes on the processor; auto takes the faster one, fetched once').choices(
-        ENGINES,
-      ),
+      new Option(
+        '--engine <name>',
+        'what computes on the processor; auto takes the fastest one (openvino is fetched once, cupel trains every weight in bf16)',
+      ).choices(ENGINES),
     )
     .option('--profile', 'measure where the time of the first steps goes')
     .option('--seed <n>', 'of the adapter and the order of conversations', integerOption(0));
@@ -144,8 +145,8 @@ export async function runDistill(
 /** The engine is part of what an adapter is made from, so it is known before the artifact has a name. */
 async function withEngine(session: Session, student: Student, choices: DistillChoices) {
   const options = chosen(choices, student);
-  const { openvino } = await chooseEngine(choices.engine ?? 'auto', options, session);
-  return { options: openvino ? { ...options, engine: 'openvino' as const } : options, openvino };
+  const asked = { precision: choices.precision !== undefined, experts: hasExperts(student) };
+  return chooseEngine(choices.engine ?? 'auto', options, asked, session);
 }
 
 /** Settings of adapters that whole weights do not have. */
@@ -222,6 +223,13 @@ function tokensOrPrompts(): CupelError {
     remedy: 'leave out --prompt-weight or --select-tokens',
     exitCode: 2,
   });
+}
+
+function hasExperts(student: Student): boolean {
+  const model = openCheckpoint(student.path);
+  const family = familyOf(model.config);
+  model.close();
+  return family.balance !== undefined;
 }
 
 /** Whole weights take smaller steps than adapters; Lion moves every number by the whole rate; some families take less. */

@@ -1,9 +1,10 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, expect, test, vi } from 'vitest';
+import { afterAll, describe, expect, test, vi } from 'vitest';
 import { hasWheel, OPENVINO } from '../catalog/library.ts';
 import { DISTILL_DEFAULTS, type DistillOptions } from '../distill/distill.ts';
+import { whyNoBf16 } from '../runtime/bf16/library.ts';
 import { chooseEngine, engineFor } from './engine.ts';
 
 const session = () => {
@@ -46,9 +47,11 @@ test.skipIf(!hasWheel(OPENVINO))(
   },
 );
 
+const FREE = { precision: false, experts: false };
+
 test('ONNX Runtime by name asks nobody', async () => {
   const one = session();
-  expect(await chooseEngine('onnxruntime', DISTILL_DEFAULTS, one)).toEqual({});
+  expect(await chooseEngine('onnxruntime', DISTILL_DEFAULTS, FREE, one)).toEqual({ options: DISTILL_DEFAULTS });
   expect(one.told).toEqual([]);
 });
 
@@ -58,8 +61,8 @@ test.skipIf(!hasWheel(OPENVINO))(
     for (const [name, value] of Object.entries(nowhere)) vi.stubEnv(name, value);
     const one = session();
     const sets = ['avx512_bf16'];
-    await expect(chooseEngine('openvino', DISTILL_DEFAULTS, one, sets)).rejects.toThrow();
-    expect(await chooseEngine('auto', DISTILL_DEFAULTS, one, sets)).toEqual({});
+    await expect(chooseEngine('openvino', DISTILL_DEFAULTS, FREE, one, sets)).rejects.toThrow();
+    expect(await chooseEngine('auto', DISTILL_DEFAULTS, FREE, one, sets)).toEqual({ options: DISTILL_DEFAULTS });
     expect(one.told.at(-1)).toMatch(/^trains with ONNX Runtime, about 1\.5 times slower here: /);
     vi.unstubAllEnvs();
   },
@@ -67,7 +70,44 @@ test.skipIf(!hasWheel(OPENVINO))(
 
 test('OpenVINO by name is refused what it cannot train, before anything is fetched', async () => {
   for (const more of [{ precision: 'float32' }, { full: true, precision: 'float32' }, { ffnDensity: 0.5 }] as const)
-    await expect(chooseEngine('openvino', { ...DISTILL_DEFAULTS, ...more }, session())).rejects.toThrow(
+    await expect(chooseEngine('openvino', { ...DISTILL_DEFAULTS, ...more }, FREE, session())).rejects.toThrow(
       /whole layers in int8 only/,
     );
+});
+
+describe('bfloat16', () => {
+  const full = { ...DISTILL_DEFAULTS, full: true };
+
+  test.skipIf(whyNoBf16())(
+    'every weight is trained in it where there is AMX, unless something else was asked for',
+    async () => {
+      const amx = ['avx512f', 'avx512_bf16', 'amx_bf16'];
+      const choose = (more: Partial<DistillOptions>, asked = FREE, sets = amx) =>
+        chooseEngine('auto', { ...full, ...more }, asked, session(), sets);
+      expect((await choose({})).options).toMatchObject({ engine: 'cupel', precision: 'bf16' });
+      const named = await choose({ precision: 'bf16' }, { ...FREE, precision: true }, amx.slice(0, 2));
+      expect(named.options).toMatchObject({ engine: 'cupel', precision: 'bf16' });
+      for (const [more, asked, sets] of [
+        [{ precision: 'float32' }, { ...FREE, precision: true }],
+        [{ ffnDensity: 0.5 }, { ...FREE, experts: true }],
+        [{ ffnDensity: 0.5 }, FREE, ['avx2']],
+      ] as const)
+        expect((await choose(more, asked, sets && [...sets])).options).toMatchObject({ full: true, ...more });
+    },
+  );
+
+  test.each([
+    [{ engine: 'cupel', precision: 'int8', full: true }, /own kernels compute in bfloat16/],
+    [{ engine: 'openvino', precision: 'bf16', full: true }, /computed by Cupel's own kernels/],
+    [{ engine: 'cupel', precision: 'bf16' }, /for training every weight/],
+    [{ engine: 'cupel', precision: 'bf16', full: true, device: 'cuda' }, /on the processor/],
+  ] as const)('%o is refused', async ({ engine, ...more }, reason) => {
+    const asked = { precision: true, experts: false };
+    await expect(chooseEngine(engine, { ...DISTILL_DEFAULTS, ...more }, asked, session())).rejects.toThrow(reason);
+  });
+
+  test('without its instructions it is refused with the reason', () => {
+    expect(whyNoBf16(['avx2'], 'linux-x64')).toMatch(/no AVX-512 with bfloat16/);
+    expect(whyNoBf16(['avx512f', 'avx512_bf16'], 'darwin-arm64')).toMatch(/for Linux on x64/);
+  });
 });

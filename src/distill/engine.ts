@@ -1,5 +1,6 @@
-// What OpenVINO must not be asked to train.
+// What engines must not be asked to train.
 import { CupelError } from '../base/errors.ts';
+import { whyNoBf16 } from '../runtime/bf16/library.ts';
 import type { DistillOptions } from './options.ts';
 
 /**
@@ -14,4 +15,34 @@ export function refuseForOpenvino({ precision, ffnDensity = 1 }: DistillOptions)
     remedy: `leave out ${field}, or use --engine onnxruntime`,
     exitCode: 2,
   });
+}
+
+/**
+ * Cupel's own kernels and bfloat16 go together: for every weight, on the processor.
+ * @throws CupelError for the one without the other, for adapters, and where the kernels cannot run
+ */
+export function refuseForBf16(options: DistillOptions): void {
+  const { engine, precision, full, device = 'cpu' } = options;
+  if (engine !== 'cupel' && precision !== 'bf16') return;
+  const fault = (message: string, field: string, remedy: string) =>
+    new CupelError(message, { place: { field }, remedy, exitCode: 2 });
+  const usual = 'use --precision int8 and another --engine';
+  if (precision !== 'bf16')
+    throw fault(
+      "Cupel's own kernels compute in bfloat16",
+      `--precision ${precision}`,
+      'use --precision bf16, or another --engine',
+    );
+  if (engine !== 'cupel')
+    throw fault(
+      `bfloat16 is computed by Cupel's own kernels`,
+      `--engine ${engine ?? 'onnxruntime'}`,
+      'use --engine cupel, or leave it out',
+    );
+  if (!full)
+    throw fault('bfloat16 is for training every weight', '--precision', 'use --full with it, or --precision int8');
+  if (device !== 'cpu')
+    throw fault('bfloat16 is computed on the processor', '--device', 'leave out --device, or --precision bf16');
+  const reason = whyNoBf16();
+  if (reason) throw fault(`cannot compute in bfloat16 here: ${reason}`, '--precision', usual);
 }

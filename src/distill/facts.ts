@@ -28,13 +28,13 @@ export interface DistillFacts extends Record<string, unknown> {
   memory: { planned: number; peak: number };
   /** Layers that were computed again in the backward pass to save memory. */
   recomputedLayers: number;
-  /** Useful operations for a token, the int8 products' peak of this machine (10^9 a second), and the share of it that was used. */
+  /** Useful operations for a token, the peak of this machine's products in int8, or in bf16 where it is trained in that (10^9 a second), and the share of it that was used. */
   flops: { perToken: number; peakGops: number; utilisation: number };
   device: string;
   /** What ran the steps; not in adapters of earlier versions, which ONNX Runtime trained. */
   engine?: string;
   /** With `profile`: the time of the first steps by ONNX operator. */
   profile?: readonly OpTime[];
-  /** `int8` with its largest level, or `float32`. */
+  /** `int8` with its largest level, `bf16`, `int4` or `float32`. */
   precision: string;
 }

@@ -6,7 +6,7 @@ import type { LossWeighting } from '../train/packing.ts';
 /** Raise when the same input gives another adapter. */
 export const DISTILL_VERSION = 1;
 
-export const ENGINES = ['onnxruntime', 'openvino', 'auto'] as const;
+export const ENGINES = ['onnxruntime', 'openvino', 'cupel', 'auto'] as const;
 export type EngineChoice = (typeof ENGINES)[number];
 export type Engine = Exclude<EngineChoice, 'auto'>;
 
@@ -26,8 +26,11 @@ export interface DistillOptions {
   warmupSteps: number;
   /** Last learning rate as a share of the peak. */
   floor: number;
-  /** Of the products with projections' weights, frozen or, with `full`, kept in float32 beside; `full` takes no int4. */
-  precision: 'int8' | 'int4' | 'float32';
+  /**
+   * Of the products with projections' weights, frozen or, with `full`, kept in float32 beside; `full` takes no int4, and bf16, of
+   * all products, is for it alone.
+   */
+  precision: 'int8' | 'int4' | 'float32' | 'bf16';
   /** Most passes over the training conversations. */
   maxEpochs: number;
   /** Tokens of a batch, a shared prefix not counted. */
@@ -63,7 +66,10 @@ export interface DistillOptions {
   memory?: number;
   /** Default `cpu`. */
   device?: DeviceChoice;
-  /** What computes on the processor; default `onnxruntime`. Another engine rounds differently: it is another adapter. */
+  /**
+   * What computes on the processor; default `onnxruntime`. Another engine rounds differently: it is another adapter. `cupel` are kernels of
+   * its own, for bf16.
+   */
   engine?: Engine;
   /** Measure where the time of the first steps goes. */
   profile?: boolean;

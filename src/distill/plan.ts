@@ -21,7 +21,7 @@ export interface Shape {
   /** Weights that are trained and multiplied with; default 0. */
   moving?: number;
   lora: LoraLayout;
-  precision: 'int8' | 'int4' | 'float32';
+  precision: 'int8' | 'int4' | 'float32' | 'bf16';
   train: PackLayout;
   /** How a batch is cut; default whole. */
   parts?: PartPlan;
@@ -34,6 +34,8 @@ export interface Shape {
   recompute?: number;
   /** OpenVINO runs the steps, and in what; default ONNX Runtime. */
   compiled?: OpenvinoPrecision;
+  /** Cupel's own kernels run steps and validation: the memory that they take, known to the byte, with so many layers computed again. */
+  arenas?: (recompute: number) => number;
 }
 
 /** Node, ONNX Runtime and their libraries. */
@@ -52,6 +54,7 @@ const WEIGHT_BYTES = {
   // 4 bits, and a float32 scale for 32 of them, in steps twice
   int4: { training: 0.75, validating: 0.625 },
   float32: { training: 4, validating: 4 },
+  bf16: { training: 4, validating: 4 },
 } as const;
 /** Logits, their gradient and the probabilities. */
 const LOGIT_COPIES = 3;
@@ -69,7 +72,13 @@ export function estimate(shape: Shape): Need {
     stateBytes = 8,
     moving = 0,
     compiled,
+    arenas,
   } = shape;
+  if (arenas)
+    return {
+      memory: RUNTIME_BYTES + arenas(recompute) + (4 * 4 + stateBytes) * lora.size,
+      disk: 3 * (8 + stateBytes) * lora.size,
+    };
   let projections = 0;
   let others = 0;
   for (const [name, shape] of weights) {
@@ -154,9 +163,12 @@ export function fitMemory(shape: Shape, limit: number, batchTokens: number, lane
     ...finer.map((parts) => ({ parts, recompute: 0 })),
     ...again.map((recompute) => ({ parts: finer.at(-1)!, recompute })),
   ];
-  const fits = ways.map((way) => ({ ...way, need: estimate({ ...shape, ...way }) }));
-  const fit = fits.find(({ need }) => need.memory <= limit);
-  if (fit) return fit;
+  const fits: Fit[] = [];
+  for (const way of ways) {
+    const need = estimate({ ...shape, ...way });
+    if (need.memory <= limit) return { ...way, need };
+    fits.push({ ...way, need });
+  }
   const least = fits.toSorted((a, b) => a.need.memory - b.need.memory)[0].need.memory;
   throw new CupelError(`training needs at least ${formatBytes(least)} of memory; it may take ${formatBytes(limit)}`, {
     place: { field: 'memory' },

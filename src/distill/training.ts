@@ -11,8 +11,9 @@ import { writeHuggingFaceFolder } from '../formats/huggingface-write.ts';
 import { writePeft } from '../formats/peft.ts';
 import { familyOf } from '../models/families.ts';
 import type { ModelFamily, WeightSource } from '../models/model.ts';
+import { loadBf16 } from '../runtime/bf16/library.ts';
 import { chooseDevice, type Device } from '../runtime/device.ts';
-import { measureInt8Speed } from '../runtime/matrix-speed.ts';
+import { measureBf16Speed, measureInt8Speed } from '../runtime/matrix-speed.ts';
 import { type OpenvinoOptions, openvinoPrecision, openvinoVersion } from '../runtime/openvino.ts';
 import { takeProfile } from '../runtime/profile.ts';
 import { accumulated } from '../train/accumulate.ts';
@@ -21,7 +22,7 @@ import { Crew } from '../train/crew.ts';
 import { flopsPerToken } from '../train/flops.ts';
 import type { Precision } from '../train/frozen.ts';
 import { type FullLayout, fullLayout, weightsOf } from '../train/full.ts';
-import { fullPrecision, openFullTrainer } from '../train/full-trainer.ts';
+import { bf16Arenas, fullPrecision, openFullTrainer } from '../train/full-trainer.ts';
 import { backwardShare } from '../train/layer-sampling.ts';
 import { type LoopResult, type LossRecord, type Progressing, train } from '../train/loop.ts';
 import { adaptedWeight, adapterMatrices, type LoraLayout, loraLayout } from '../train/lora.ts';
@@ -31,7 +32,7 @@ import { type MaskedTheta, openRiglTrainer } from '../train/rigl-trainer.ts';
 import { answerTokens, type Sample } from '../train/sample.ts';
 import type { BaseModel } from '../train/step-graph.ts';
 import { int8Precision, openTrainer, type Packing, planChecking, planPacking, type Trainer } from '../train/trainer.ts';
-import { refuseForOpenvino } from './engine.ts';
+import { refuseForBf16, refuseForOpenvino } from './engine.ts';
 import type { DistillFacts } from './facts.ts';
 import type { DistillOptions } from './options.ts';
 import { describeNeed, fitMemory, memoryLimit, type Need } from './plan.ts';
@@ -81,8 +82,10 @@ export async function runTraining(job: TrainingJob, progress: Progress): Promise
   }
 }
 
-/** Operations a second that int8 products make at most. */
-async function peakOf({ options: { threads }, folder }: TrainingJob, openvino?: OpenvinoOptions): Promise<number> {
+/** Operations a second that products make at most: those in bfloat16 where it is trained in that, else those in int8. */
+async function peakOf({ options, folder }: TrainingJob, openvino?: OpenvinoOptions): Promise<number> {
+  const { threads, precision } = options;
+  if (precision === 'bf16') return 1e9 * (await measureBf16Speed({ threads }));
   const runtimes = [undefined, ...(openvino ? [openvino] : [])];
   let peak = 0;
   for (const one of runtimes) peak = Math.max(peak, await measureInt8Speed({ threads, folder, openvino: one }));
@@ -131,6 +134,8 @@ async function prepare(
   const lora = full ? { options: loraOptions, adapters: [], size: full.size } : loraLayout(weights, loraOptions);
   const device = await deviceFor(options, say);
   const openvino = openvinoFor(job, device);
+  refuseForBf16(options);
+  const bf16 = options.precision === 'bf16' ? {} : undefined;
   const lanes = lanesOf(options, family, device);
   const packing = planPacking(samples, batchTokens, lanes);
   const checking = planChecking(validation, batchTokens, options.memory ? 1 : VALIDATION_BATCHES);
@@ -156,6 +161,11 @@ async function prepare(
     answers,
     stateBytes: STATE_BYTES[options.optimiser ?? 'adamw'],
     compiled: openvino && openvinoPrecision(openvino),
+    arenas:
+      full && bf16
+        ? (recompute: number) =>
+            bf16Arenas({ base, layout: full, precision: FLOAT32, recompute }, packing, checking, answers)
+        : undefined,
   };
   const { parts, recompute, need } = fitMemory(shape, memoryLimit(options.memory), batchTokens, lanes, accumulate);
   say(describeNeed(need));
@@ -165,9 +175,8 @@ async function prepare(
   if (recompute > 0)
     say(`${recompute} of ${config.layers} layers are computed again in the backward pass, to save memory`);
   const profile = options.profile ? profilePrefix(job) : undefined;
-  const runtime = { threads, folder, device, lanes, openvino, profile };
-  const precision: Precision =
-    options.precision === 'int8' ? await int8Precision({ threads, folder }) : { kind: options.precision };
+  const runtime = { threads, folder, device, lanes, openvino, bf16, profile };
+  const precision = await precisionOf(job);
   const common = { base, recompute, weighting, promptWeight, seed, runtime };
   const density = options.ffnDensity ?? 1;
   const adapters = { ...common, lora, precision };
@@ -197,7 +206,7 @@ async function prepare(
   });
   const peak = await peakOf(job, openvino);
   if (trainer.keepsFeatures) say(`what layers before ${firstLayer} make of a conversation is computed once and kept`);
-  const name = precision.kind === 'int8' ? `int8, levels up to ${precision.levels}` : precision.kind;
+  const name = precision.kind === 'int8' ? `int8, levels up to ${precision.levels}` : options.precision;
   return {
     trainer,
     full,
@@ -210,10 +219,22 @@ async function prepare(
     precision: name,
     device,
     openvino,
-    engine: openvino ? `openvino ${openvinoVersion(openvino)}` : 'onnxruntime',
+    engine: openvino
+      ? `openvino ${openvinoVersion(openvino)}`
+      : bf16
+        ? `cupel, ${loadBf16().instructions}`
+        : 'onnxruntime',
     flops: { perToken, peak },
     tokensPerEpoch,
   };
+}
+
+const FLOAT32 = { kind: 'float32' } as const;
+
+/** What the graph says of products; its float32 products are those that Cupel's own kernels compute in bfloat16. */
+async function precisionOf({ options: { precision, threads }, folder }: TrainingJob): Promise<Precision> {
+  if (precision === 'int8') return int8Precision({ threads, folder });
+  return precision === 'bf16' ? FLOAT32 : { kind: precision };
 }
 
 async function deviceFor(options: DistillOptions, say: (message: string) => void): Promise<Device> {
@@ -307,7 +328,8 @@ function loop(
     join(folder, '.checkpoints'),
     {
       clock: () => performance.now() / 1000,
-      onStep: (state) => progress(stepEvent(state, flops.perToken / flops.peak)),
+      onStep: (state) =>
+        progress(stepEvent(state, flops.perToken / flops.peak, options.precision === 'bf16' ? 'bf16' : 'int8')),
       onNote: ({ step, message }) => progress({ stage: 'distill', message: `step ${step}: ${message}` }),
       stopping: () => Atomics.load(flag, 0) !== 0,
     },
@@ -315,8 +337,8 @@ function loop(
   return run.finally(() => crew.close());
 }
 
-/** @param cost share of the peak that one token a second takes */
-function stepEvent({ record, plan, secondsLeft }: Progressing, cost: number) {
+/** @param cost share of the peak that one token a second takes; @param kind whose peak it is */
+function stepEvent({ record, plan, secondsLeft }: Progressing, cost: number, kind: 'int8' | 'bf16') {
   const { step, loss, lr, tokensPerSecond, validation, exact } = record;
   const checked =
     validation === undefined ? '' : `, validation loss ${validation.toFixed(3)}, exact ${(100 * exact!).toFixed(0)}%`;
@@ -326,7 +348,7 @@ function stepEvent({ record, plan, secondsLeft }: Progressing, cost: number) {
     total: plan?.steps,
     unit: 'steps',
     secondsLeft,
-    message: `loss ${loss.toFixed(3)}, ${tokensPerSecond.toFixed(0)} tokens/s (${(100 * cost * tokensPerSecond).toFixed(0)}% of the int8 peak)${checked}`,
+    message: `loss ${loss.toFixed(3)}, ${tokensPerSecond.toFixed(0)} tokens/s (${(100 * cost * tokensPerSecond).toFixed(0)}% of the ${kind} peak)${checked}`,
     values: {
       step,
       loss,

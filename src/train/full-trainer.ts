@@ -6,6 +6,7 @@ import type { Graph } from '../graph/node.ts';
 import { pruned } from '../graph/split.ts';
 import { floats } from '../graph/tensor.ts';
 import type { PackLayout } from '../models/model.ts';
+import { bf16Memory } from '../runtime/bf16/session.ts';
 import { type OnnxOptions, openOnnx } from '../runtime/onnx.ts';
 import type { Precision } from './frozen.ts';
 import { type FullLayout, type FullPrecision, movingWeights, tensorsOf, thetaOf } from './full.ts';
@@ -56,6 +57,22 @@ function fullValidationGraph({ base, layout, precision, shape }: GraphParts): Gr
   b.output('nll', nll);
   b.output('best', best);
   return b.graph();
+}
+
+/** Memory of steps and of validation with Cupel's own kernels, in bytes, beside weights and gradients. */
+export function bf16Arenas(
+  parts: Omit<GraphParts, 'shape'>,
+  training: Packing,
+  validation: Packing,
+  answers: number,
+): number {
+  const tokens = ({ layout: { prefix, rows, length } }: Packing) => prefix + rows * length;
+  const share = tokens(validation) / tokens(training);
+  const memory = (graph: Graph, most: number) => bf16Memory(pruned(graph), new Map([['A', Math.ceil(most)]]));
+  return (
+    memory(fullStepGraph({ ...parts, shape: training.layout }), answers) +
+    memory(fullValidationGraph({ ...parts, shape: validation.layout }), share * answers)
+  );
 }
 
 /** The weights are read at once; `base.weights` may be closed when this returns. */

@@ -1,10 +1,10 @@
 import { expect, test } from 'vitest';
 import { assemble } from '../../scripts/wasm.ts';
 import { Random } from '../base/random.ts';
+import { whyNoBf16 } from '../runtime/bf16/library.ts';
 import { AdamW } from './adamw.ts';
 import { ALONE } from './crew.ts';
 import { BLOCK, SIGNED, UNSIGNED } from './dynamic-code.ts';
-import { whyNoBf16 } from '../runtime/bf16/library.ts';
 import { CHUNK, chunksOf, type Job, NativeKernels, WasmKernels } from './kernels.ts';
 import { KERNELS_WASM } from './kernels-wasm.ts';
 
@@ -107,7 +107,10 @@ test.skipIf(whyNoBf16())('with AVX-512 every kernel gives the bits that it gives
         wasm.run(other, chunk);
       }
       for (const [i, array] of job.arrays.entries())
-        expect(Buffer.compare(Buffer.from(array.buffer), Buffer.from(other.arrays[i].buffer)), `${job.kernel} of ${size}, array ${i}`).toBe(0);
+        expect(
+          Buffer.compare(Buffer.from(array.buffer), Buffer.from(other.arrays[i].buffer)),
+          `${job.kernel} of ${size}, array ${i}`,
+        ).toBe(0);
     }
   }
 });

@@ -114,7 +114,12 @@ function gatedGradient(pattern: Patterns, slope: Node, activation: 'silu' | 'gel
   const [up, dy] = products.map((node) => other(node, act.outputs[0]));
   const same = inner.inputs.every(({ name }) => name === up.name || name === dy.name);
   if (!same || up.name === dy.name || ![up, dy].every(({ shape }) => sameShape(shape, gate.shape))) return;
-  pattern.replace([act, forward], { op: 'gated', inputs: [gate, up], attributes: { activation }, outputs: forward.outputs });
+  pattern.replace([act, forward], {
+    op: 'gated',
+    inputs: [gate, up],
+    attributes: { activation },
+    outputs: forward.outputs,
+  });
   pattern.replace([inner, backward, slope], {
     op: 'gatedGradient',
     inputs: [gate, up, dy],
@@ -154,7 +159,9 @@ function attentionGradient(pattern: Patterns, node: Node<'attention'>): void {
   const [q, k, v, mask] = node.inputs;
   const [o, p] = node.outputs;
   const products = pattern.users(p);
-  const values = products.find((user) => isA(user, 'matmul') && user.attributes.transA && user.inputs[0].name === p.name);
+  const values = products.find(
+    (user) => isA(user, 'matmul') && user.attributes.transA && user.inputs[0].name === p.name,
+  );
   const scores = products.find((user) => user.op === 'mul' && user.inputs[0].name === p.name);
   const centred = scores && pattern.only(scores.inputs[1], 'sub');
   if (products.length !== 2 || !values || !scores || !centred) return;
@@ -163,9 +170,11 @@ function attentionGradient(pattern: Patterns, node: Node<'attention'>): void {
   const sums = pattern.only(centred.inputs[1], 'reduceSum');
   const weighed = sums && pattern.only(sums.inputs[0], 'mul');
   const [dq, dk, ...more] = pattern.users(scores.outputs[0]);
-  const whole = slopes?.inputs[0].name === dOut.name && slopes.inputs[1].name === v.name && weighed?.inputs[0].name === dOut.name;
+  const whole =
+    slopes?.inputs[0].name === dOut.name && slopes.inputs[1].name === v.name && weighed?.inputs[0].name === dOut.name;
   if (!whole || !slopes || !sums || !weighed || more.length > 0) return;
-  if (!dq || !dk || !isA(dq, 'matmul') || !isA(dk, 'matmul') || dq.inputs[1].name !== k.name || !dk.attributes.transA) return;
+  if (!dq || !dk || !isA(dq, 'matmul') || !isA(dk, 'matmul') || dq.inputs[1].name !== k.name || !dk.attributes.transA)
+    return;
   const [heads, ...others] = pattern.users(dq.outputs[0]);
   if (heads?.op !== 'reshape' || others.length > 0 || !sameShape(heads.outputs[0].shape, q.shape)) return;
   const parts = [values, slopes, weighed, sums, centred, scores, dq, dk, heads];

@@ -28,7 +28,10 @@ export interface Bf16Library {
 }
 
 /** Why the kernels cannot run here; undefined where they can. */
-export function whyNoBf16(sets = instructionSets(), platform = `${process.platform}-${process.arch}`): string | undefined {
+export function whyNoBf16(
+  sets: readonly string[] = instructionSets(),
+  platform = `${process.platform}-${process.arch}`,
+): string | undefined {
   if (platform !== 'linux-x64') return `the kernels are for Linux on x64, not for ${platform}`;
   if (!sets.includes('avx512_bf16') || !sets.includes('avx512f')) return 'this processor has no AVX-512 with bfloat16';
   return existsSync(FILE) ? undefined : `${FILE} is missing`;
@@ -52,7 +55,8 @@ function bind(): Bf16Library {
   widenStack();
   const library = koffi.load(FILE);
   const number = (name: string): number => library.func(name, 'int', [])();
-  if (number('cupel_width') !== WIDTH) throw new CupelError('the kernels are of another version', { place: { file: FILE } });
+  if (number('cupel_width') !== WIDTH)
+    throw new CupelError('the kernels are of another version', { place: { file: FILE } });
   const memory = library.func('cupel_memory', 'int64', ['int64']);
   const release = library.func('cupel_release', 'int', ['int64', 'int64']);
   const run = library.func('cupel_run', 'int', [

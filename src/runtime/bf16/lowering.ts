@@ -1,7 +1,7 @@
 // From a graph to a tape: what ops share that put their kernels on it.
 import { CupelError } from '../../base/errors.ts';
-import type { DType, Graph, Shape, Value } from '../../graph/node.ts';
 import { axisOf } from '../../graph/dims.ts';
+import type { DType, Graph, Shape, Value } from '../../graph/node.ts';
 import { bytesOf, sizeOf } from '../../graph/tensor.ts';
 import { sizesOf } from '../feeds.ts';
 import type { Step } from './fuse.ts';
@@ -55,7 +55,12 @@ export class Lowering {
     for (const value of outputs.values()) for (let i = 0; i < 2; i++) use(value);
     const made = ['attention', 'attentionGradient'];
     const attended = new Set(steps.flatMap(({ op, outputs: [o] }) => (made.includes(op) ? [o.name] : [])));
-    for (const { op, inputs, outputs: [whole], attributes } of steps) {
+    for (const {
+      op,
+      inputs,
+      outputs: [whole],
+      attributes,
+    } of steps) {
       if (op !== 'concat') continue;
       const axis = axisOf((attributes as { axis: number }).axis, whole.shape.length);
       let start = 0;
@@ -354,7 +359,8 @@ function listed(start: number, values: readonly number[]): Record<number, number
 }
 
 function fiveAxes(shape: readonly number[], strides: readonly (readonly number[])[], of: View) {
-  if (shape.length > AXES) throw new CupelError(`a tensor of shape [${of.shape}] lies in more pieces than the kernels know`);
+  if (shape.length > AXES)
+    throw new CupelError(`a tensor of shape [${of.shape}] lies in more pieces than the kernels know`);
   const missing = AXES - shape.length;
   const fill = (list: readonly number[], by: number) => [...new Array<number>(missing).fill(by), ...list];
   return { shape: fill(shape, 1), strides: strides.map((own) => fill(own, 0)) };

@@ -30,7 +30,8 @@ export function arrange(uses: ReadonlyMap<Buffer, Use>): { offsets: ReadonlyMap<
   const sizeOf = (buffer: Buffer) => Math.ceil(buffer.bytes / ALIGNMENT) * ALIGNMENT;
   const begun = [...uses].sort(([, a], [, b]) => a.first - b.first);
   for (const [buffer, { first, last }] of begun) {
-    for (; now < first - 1; now++) for (const ended of ending[now + 1] ?? []) free(gaps, offsets.get(ended)!, sizeOf(ended));
+    for (; now < first - 1; now++)
+      for (const ended of ending[now + 1] ?? []) free(gaps, offsets.get(ended)!, sizeOf(ended));
     const size = sizeOf(buffer);
     const tight = gaps
       .filter(({ start, end }) => end - start >= size)

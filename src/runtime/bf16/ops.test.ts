@@ -2,8 +2,8 @@
 import { describe, expect, it } from 'vitest';
 import { caseGraph, differentiable } from '../../../test/case-graph.ts';
 import { expectClose } from '../../../test/expect-close.ts';
-import { CASES, type OpCase } from '../../graph/ops/cases.ts';
 import type { OpName } from '../../graph/op.ts';
+import { CASES, type OpCase } from '../../graph/ops/cases.ts';
 import { openReference } from '../reference.ts';
 import { whyNoBf16 } from './library.ts';
 import { unknownOps } from './ops.ts';

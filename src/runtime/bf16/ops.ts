@@ -1,7 +1,8 @@
 // How each op is put on a tape; what is not here cannot be computed by these kernels.
+
+import { axisOf } from '../../graph/dims.ts';
 import type { Node, Value } from '../../graph/node.ts';
 import type { OpName } from '../../graph/op.ts';
-import { axisOf } from '../../graph/dims.ts';
 import { bytesOf, sizeOf } from '../../graph/tensor.ts';
 import type { Step } from './fuse.ts';
 import { BLOCK_ROWS, type Lower, type Lowering, rowsEach, transposed } from './lowering.ts';
@@ -127,7 +128,8 @@ const matmul: Lower<'matmul'> = (l, { inputs, outputs: [y], attributes: { transA
 
 const attention: Lower<'attention'> = (l, { inputs, outputs: [o, p], attributes: { scale } }) => {
   const [q, k, v, mask] = inputs.map((input) => l.view(input));
-  if (!l.wanted(p) && attentionScratch(q.shape, k.shape, v.shape) <= SCRATCH) return attendAtOnce(l, [q, k, v, mask], o, p, scale);
+  if (!l.wanted(p) && attentionScratch(q.shape, k.shape, v.shape) <= SCRATCH)
+    return attendAtOnce(l, [q, k, v, mask], o, p, scale);
   const grouped = [q.shape[0], k.shape[1], (q.shape[1] / k.shape[1]) * q.shape[2], q.shape[3]];
   const rows = reshaped(q, grouped) ?? reshaped(l.dense(q), grouped)!;
   const scores = l.result(p);
@@ -179,7 +181,10 @@ function stridesAt(start: number, { strides }: View): Record<number, number> {
   return Object.fromEntries(strides.slice(0, 3).map((stride, i) => [start + i, stride]));
 }
 
-const attentionGradient: Lower<'attentionGradient'> = (l, { inputs, outputs: [dq, dk, dv], attributes: { scale, of } }) => {
+const attentionGradient: Lower<'attentionGradient'> = (
+  l,
+  { inputs, outputs: [dq, dk, dv], attributes: { scale, of } },
+) => {
   const [q, k, v, mask, o, dO] = inputs.map((input) => l.view(input));
   const [B, H, S, d] = q.shape;
   const [, G, T, e] = v.shape;
@@ -248,7 +253,14 @@ const linearCrossEntropy: Lower<'linearCrossEntropy'> = (l, node) => {
     const logits = l.fresh('float32', [rows, words.shape[0]]);
     l.product(logits, hidden, transposed(words), 1);
     const place = placeOf(logits);
-    l.add('lossPart', rows, { 3: placeOf(state), 5: place, 7: targets, 9: words.shape[0], 10: first, 11: node.attributes.softCap ?? 0 });
+    l.add('lossPart', rows, {
+      3: placeOf(state),
+      5: place,
+      7: targets,
+      9: words.shape[0],
+      10: first,
+      11: node.attributes.softCap ?? 0,
+    });
   }
   l.add('lossEnd', rows, { 3: placeOf(loss), 5: placeOf(total), 7: placeOf(best), 9: placeOf(state) });
 };
@@ -264,7 +276,15 @@ const linearCrossEntropyGradient: Lower<'linearCrossEntropyGradient'> = (l, node
     const logits = l.fresh('float32', [rows, count]);
     l.product(logits, hidden, transposed(words), 1);
     const cap = node.attributes.softCap ?? 0;
-    l.add('lossGradientPart', rows, { 3: placeOf(logits), 5: targets, 7: total, 9: dLoss, 11: count, 12: first, 13: cap });
+    l.add('lossGradientPart', rows, {
+      3: placeOf(logits),
+      5: targets,
+      7: total,
+      9: dLoss,
+      11: count,
+      12: first,
+      13: cap,
+    });
     const last = first + count === table.shape[0];
     const next: View = last ? dHidden : l.fresh('float32', dHidden.shape);
     l.product(next, logits, words, 1);
@@ -281,7 +301,10 @@ type Table = { readonly [K in Step['op']]?: Lower<K> };
 
 export const LOWERED: Table = {
   ...(Object.fromEntries(MAPS.map((op) => [op, map(op)])) as Pick<Table, MapName>),
-  ...(Object.fromEntries(REDUCTIONS.map((op) => [op, reduction(op)])) as unknown as Pick<Table, (typeof REDUCTIONS)[number]>),
+  ...(Object.fromEntries(REDUCTIONS.map((op) => [op, reduction(op)])) as unknown as Pick<
+    Table,
+    (typeof REDUCTIONS)[number]
+  >),
   equal: logic('equal'),
   lessOrEqual: logic('lessOrEqual'),
   and: logic('and'),
@@ -342,20 +365,39 @@ export const LOWERED: Table = {
     const out = l.result(dx);
     const [a, b, c, d] = [x, weight, inverse, dy].map(placeOf);
     const fields = { 3: placeOf(out), 5: a, 7: b, 9: c, 11: d, 13: rows, 14: width };
-    l.makes(out, l.add('rmsNormGradient', Math.ceil(rows / BLOCK_ROWS), fields), width, { forms: 20, place: 3, kept: 32 });
+    l.makes(out, l.add('rmsNormGradient', Math.ceil(rows / BLOCK_ROWS), fields), width, {
+      forms: 20,
+      place: 3,
+      kept: 32,
+    });
   },
   normWeightGradient: (l, { inputs, outputs: [y] }) => {
     const [x, inverse, dy] = inputs.map((input) => l.dense(l.view(input)));
     const width = x.shape.at(-1)!;
     const [out, a, b, c] = [l.result(y), x, inverse, dy].map(placeOf);
-    l.add('normWeightGradient', Math.ceil(width / 64), { 3: out, 5: a, 7: b, 9: c, 11: sizeOf(x.shape) / width, 12: width, 13: 64 });
+    l.add('normWeightGradient', Math.ceil(width / 64), {
+      3: out,
+      5: a,
+      7: b,
+      9: c,
+      11: sizeOf(x.shape) / width,
+      12: width,
+      13: 64,
+    });
   },
   gated: (l, { inputs, outputs: [y], attributes: { activation } }) => {
     const [gate, up] = inputs.map((input) => l.dense(l.view(input)));
     const out = l.result(y);
     const width = out.shape.at(-1)!;
     const rows = sizeOf(out.shape) / width;
-    const fields = { 3: placeOf(out), 5: placeOf(gate), 7: placeOf(up), 9: MAPS.indexOf(activation), 10: rows, 11: width };
+    const fields = {
+      3: placeOf(out),
+      5: placeOf(gate),
+      7: placeOf(up),
+      9: MAPS.indexOf(activation),
+      10: rows,
+      11: width,
+    };
     l.makes(out, l.add('gated', Math.ceil(rows / BLOCK_ROWS), fields), width, { forms: 12, place: 3, kept: 24 });
   },
   gatedGradient: (l, { inputs, outputs, attributes: { activation } }) => {
@@ -382,7 +424,14 @@ export const LOWERED: Table = {
     const rows = sizeOf(p.shape) / width;
     const each = rowsEach(width);
     const out = placeOf(l.result(y));
-    l.add('softmaxGradient', Math.ceil(rows / each), { 3: out, 5: placeOf(p), 7: placeOf(dp), 9: rows, 10: width, 11: each });
+    l.add('softmaxGradient', Math.ceil(rows / each), {
+      3: out,
+      5: placeOf(p),
+      7: placeOf(dp),
+      9: rows,
+      10: width,
+      11: each,
+    });
   },
   rope: (l, { inputs, outputs: [y], attributes: { interleaved, inverse } }) => {
     const given = l.view(inputs[0]);
@@ -446,7 +495,13 @@ export const LOWERED: Table = {
   crossEntropy: (l, { inputs, outputs }) => {
     const [logits, targets] = inputs.map((input) => l.dense(l.view(input)));
     const [loss, logp] = outputs.map((output) => placeOf(l.result(output)));
-    l.add('crossEntropy', logits.shape[0], { 3: loss, 5: logp, 7: placeOf(logits), 9: placeOf(targets), 11: logits.shape[1] });
+    l.add('crossEntropy', logits.shape[0], {
+      3: loss,
+      5: logp,
+      7: placeOf(logits),
+      9: placeOf(targets),
+      11: logits.shape[1],
+    });
   },
   crossEntropyGradient: (l, { inputs, outputs: [y] }) => {
     const [logp, targets, dLoss] = inputs.map((input) => l.dense(l.view(input)));

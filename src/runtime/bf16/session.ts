@@ -29,7 +29,17 @@ const KEPT = 8;
 
 /** The memory that a run with these sizes takes beside inputs and outputs, in bytes. @throws CupelError for ops without a kernel */
 export function bf16Memory(graph: Graph, symbols: ReadonlyMap<string, number>): number {
+  refuseUnknown(graph);
   return tapeOf(graph, symbols).bytes;
+}
+
+function refuseUnknown({ nodes }: Graph): void {
+  const unknown = unknownOps(nodes);
+  if (unknown.size > 0)
+    throw new CupelError(`no kernel computes ${[...unknown].join(', ')} in bfloat16`, {
+      remedy: 'use --precision int8: models with experts are trained by other engines',
+      exitCode: 2,
+    });
 }
 
 /** Slot 0 is memory for results in between; then come constants, inputs and outputs. */
@@ -59,8 +69,7 @@ function tapeOf(graph: Graph, symbols: ReadonlyMap<string, number>): WrittenTape
 /** @throws CupelError for an op without a kernel, or where the kernels cannot run */
 export function openBf16(graph: Graph, options: Bf16Options = {}): ProfiledSession {
   const library = loadBf16(options.instructions);
-  const unknown = unknownOps(graph.nodes);
-  if (unknown.size > 0) throw new CupelError(`no kernel computes ${[...unknown].join(', ')} in bfloat16`);
+  refuseUnknown(graph);
   const threads = Math.max(1, Math.min(options.threads ?? MOST_THREADS, MOST_THREADS));
   const constants = graph.constants.map(({ value, read }) => rawBytes(value.dtype, read()));
   const tapes = new Map<string, WrittenTape>();
@@ -86,7 +95,11 @@ export function openBf16(graph: Graph, options: Bf16Options = {}): ProfiledSessi
       if (arena.bytes > 0) library.release(arena.address, arena.bytes);
       arena = { address: library.memory(tape.bytes), bytes: tape.bytes };
     }
-    const arrays = [...constants, ...graph.inputs.map(({ name }) => bytes(feeds[name])), ...results.map(([, x]) => bytes(x))];
+    const arrays = [
+      ...constants,
+      ...graph.inputs.map(({ name }) => bytes(feeds[name])),
+      ...results.map(([, x]) => bytes(x)),
+    ];
     const slots = BigUint64Array.from([arena.address, ...arrays.map((array) => koffi.address(array))]);
     await runTape(library, tape, slots, scratch, threads, profiling ? times : undefined);
     return Object.fromEntries(results);
