@@ -79,7 +79,15 @@ async function run(way: string, seed: number, dataset: string, student: string, 
   rmSync(folder, { recursive: true, force: true });
   const tokensPerSecond = speeds.toSorted((a, b) => a - b)[speeds.length >> 1] ?? 0;
   const best = Math.max(0, ...validations.map(([, accuracy]) => accuracy));
-  return { way, seed, engine, secondsToTarget: crossing(validations), best, validations, tokensPerSecond };
+  return {
+    way,
+    seed,
+    engine: options.engine ?? 'onnxruntime',
+    secondsToTarget: crossing(validations),
+    best,
+    validations,
+    tokensPerSecond,
+  };
 }
 
 function crossing(validations: readonly [number, number][]): number | null {

@@ -8,6 +8,7 @@ import type { ProgressEvent } from '../base/progress.ts';
 import { compress } from '../compress/compress.ts';
 import { openCheckpoint } from '../formats/checkpoint.ts';
 import { readPeft } from '../formats/peft.ts';
+import { whyNoBf16 } from '../runtime/bf16/library.ts';
 import { DISTILL_DEFAULTS, type DistillOptions, distill } from './distill.ts';
 
 const ENGINES = openvinoFolder ? (['onnxruntime', 'openvino'] as const) : (['onnxruntime'] as const);
@@ -171,6 +172,27 @@ describe('distill', () => {
       await expect(broken.promise).rejects.toThrow('enough');
       expect(existsSync(join(broken.folder, 'model.safetensors'))).toBe(false);
       await run(`full broken ${engine}`, { ...fixed, engine }).promise;
+      const model = (folder: string) => readFileSync(join(folder, 'model.safetensors'));
+      expect(model(broken.folder).equals(model(whole.folder))).toBe(true);
+    },
+  );
+
+  test.skipIf(whyNoBf16())(
+    'every weight in bf16: follows float32, and an interrupted run goes on to the very bytes',
+    async () => {
+      const fixed = { full: true, optimiser: 'adamw8bit', steps: 40, learningRate: 0.005 } as const;
+      const exact = await run('full exact', { ...fixed, precision: 'float32' }).promise;
+      const own = { ...fixed, precision: 'bf16', engine: 'cupel' } as const;
+      const whole = run('full bf16 whole', { ...own, profile: true });
+      const facts = await whole.promise;
+      expect(facts.precision).toBe('bf16');
+      expect(facts.engine).toMatch(/^cupel/);
+      expect(facts.profile?.some(({ op }) => op.startsWith('product'))).toBe(true);
+      expect(Math.abs(facts.validationLoss - exact.validationLoss)).toBeLessThan(0.03);
+      const controller = new AbortController();
+      const broken = run('full bf16 broken', own, { controller });
+      await expect(broken.promise).rejects.toThrow('enough');
+      await run('full bf16 broken', own).promise;
       const model = (folder: string) => readFileSync(join(folder, 'model.safetensors'));
       expect(model(broken.folder).equals(model(whole.folder))).toBe(true);
     },
