@@ -12,11 +12,26 @@ static void leftTiles(const float *p, int64_t step, int some, int64_t columns, c
     packRows(p + half * step, step, some - half < 0 ? 0 : (int)least(16, some - half), columns, 0, out + half / 16 * across * TILE, TILE);
 }
 
-/** Blocks of 32 x 32 sums beside each other: left [2][k] times `columns` columns of right [columns/16][k]. */
-static void across(const char *left, const char *right, int64_t k, int64_t columns, float *sums, const Run *r) {
+/** Blocks of 32 x 32 sums beside each other: `columns` columns of left [2][far] times right [..][far], over the first k tiles of both. */
+static void across(const char *left, const char *right, int64_t k, int64_t far, int64_t columns, float *sums, const Run *r) {
   int64_t tiles = up(columns, 16);
   for (int64_t c = 0; c < tiles; c += 2)
-    multiply(left, right + c * k * TILE, k * TILE, c + 1 < tiles ? k * TILE : 0, k, sums + c / 2 * SIDE * SIDE, 0, r);
+    multiply(left, right + c * far * TILE, far * TILE, c + 1 < tiles ? far * TILE : 0, k, sums + c / 2 * SIDE * SIDE, 0, r);
+}
+
+/** Below any number that a mask lets through: a power of e to it is 0 beside that of any score. */
+#define HIDDEN -1e8f
+
+/** Keys up to the last 32 of which one is seen by one of some rows. */
+static int64_t seen(const float *mask, int64_t step, int some, int64_t T) {
+  const __m512 hidden = _mm512_set1_ps(HIDDEN);
+  for (int64_t from = (up(T, SIDE) - 1) * SIDE; from > 0; from -= SIDE)
+    for (int i = 0; i < some; i++)
+      for (int64_t c = from; c < least(T, from + SIDE); c += 16) {
+        __mmask16 m = lanes(T - c);
+        if (_mm512_mask_cmp_ps_mask(m, load(m, mask + i * step + c), hidden, _CMP_GT_OQ)) return least(T, from + SIDE);
+      }
+  return least(T, SIDE);
 }
 
 /** Where number c of row i lies in blocks beside each other. */
@@ -44,16 +59,18 @@ static float finish(float *scores, int64_t i, const float *mask, int64_t T, floa
 void attention(Op op, int64_t item, const Run *r) {
   int64_t H = whole(op, 17), G = whole(op, 18), S = whole(op, 19), T = whole(op, 20), d = whole(op, 21), e = whole(op, 22);
   int64_t parts = up(S, SIDE), b = item / parts / H, h = item / parts % H, s = item % parts * SIDE, g = b * G + h / (H / G);
-  int64_t deep = up(d, 32), keys = up(T, 32);
+  int64_t deep = up(d, 32), far = up(T, 32);
   int some = (int)least(SIDE, S - s);
+  const float *masks = (float *)at(op, 13, r) + b * whole(op, 30) + s * whole(op, 29);
+  // all before them is as it would be without the others
+  int64_t reach = seen(masks, whole(op, 29), some, T), keys = up(reach, SIDE);
   char *tiles = r->scratch, *powers = tiles + 2 * deep * TILE;
-  float *scores = (float *)(powers + 2 * keys * TILE), *sums = scores + keys * SIDE * SIDE;
+  float *scores = (float *)(powers + 2 * far * TILE), *sums = scores + far * SIDE * SIDE;
   leftTiles((float *)at(op, 7, r) + b * whole(op, 23) + h * whole(op, 24) + s * whole(op, 25), whole(op, 25), some, d, tiles);
-  across(tiles, at(op, 9, r) + g * up(T, 16) * deep * TILE, deep, T, scores, r);
+  across(tiles, at(op, 9, r) + g * up(T, 16) * deep * TILE, deep, deep, reach, scores, r);
   float inverse[SIDE];
   for (int64_t i = 0; i < some; i++) {
-    const float *mask = (float *)at(op, 13, r) + b * whole(op, 30) + (s + i) * whole(op, 29);
-    __m512 largest = _mm512_set1_ps(finish(scores, i, mask, T, (float)op[15])), sum = _mm512_setzero_ps();
+    __m512 largest = _mm512_set1_ps(finish(scores, i, masks + i * whole(op, 29), reach, (float)op[15])), sum = _mm512_setzero_ps();
     for (int64_t c = 0; c < keys * SIDE; c += 16) {
       float *p = in(scores, i, c);
       __m512 v = exp16(_mm512_sub_ps(_mm512_load_ps(p), largest));
@@ -66,8 +83,8 @@ void attention(Op op, int64_t item, const Run *r) {
   }
   for (int64_t k = 0; k < keys; k++)
     for (int half = 0; half < SIDE; half += 16)
-      packRows(scores + k * SIDE * SIDE + half * SIDE, SIDE, some - half < 0 ? 0 : (int)least(16, some - half), SIDE, 0, powers + (half / 16 * keys + k) * TILE, TILE);
-  across(powers, at(op, 11, r) + g * up(e, 16) * keys * TILE, keys, e, sums, r);
+      packRows(scores + k * SIDE * SIDE + half * SIDE, SIDE, some - half < 0 ? 0 : (int)least(16, some - half), SIDE, 0, powers + (half / 16 * far + k) * TILE, TILE);
+  across(powers, at(op, 11, r) + g * up(e, 16) * far * TILE, keys, far, e, sums, r);
   for (int64_t i = 0; i < some; i++) {
     float *out = (float *)at(op, 3, r) + b * whole(op, 26) + h * whole(op, 27) + (s + i) * whole(op, 28);
     for (int64_t c = 0; c < e; c += 16) store(out + c, lanes(e - c), _mm512_mul_ps(_mm512_load_ps(in(sums, i, c)), _mm512_set1_ps(inverse[i])));
@@ -97,14 +114,14 @@ static void spread(float *out, int64_t step, float *sums, int64_t T, int64_t wid
  */
 void attentionGradient(Op op, int64_t item, const Run *r) {
   int64_t H = whole(op, 27), G = whole(op, 28), S = whole(op, 29), T = whole(op, 30), d = whole(op, 31), e = whole(op, 32);
-  int64_t b = item / G, group = H / G, deep = up(d, 32), wide = up(e, 32), keys = up(T, 32), rows = up(S, 32);
+  int64_t b = item / G, group = H / G, deep = up(d, 32), wide = up(e, 32), far = up(T, 32), rows = up(S, 32);
   float alpha = (float)op[25];
-  char *tilesQ = r->scratch, *tilesO = tilesQ + 2 * deep * TILE, *slopes = tilesO + 2 * wide * TILE, *queries = slopes + 2 * keys * TILE;
+  char *tilesQ = r->scratch, *tilesO = tilesQ + 2 * deep * TILE, *slopes = tilesO + 2 * wide * TILE, *queries = slopes + 2 * far * TILE;
   char *outs = queries + up(d, 16) * rows * TILE, *powersT = outs + up(e, 16) * rows * TILE, *slopesT = powersT + up(T, 16) * rows * TILE;
-  float *scores = (float *)(slopesT + up(T, 16) * rows * TILE), *dP = scores + keys * SIDE * SIDE, *dQ = dP + keys * SIDE * SIDE;
-  float *dK = dQ + deep * SIDE * SIDE, *dV = dK + keys * deep * SIDE * SIDE;
+  float *scores = (float *)(slopesT + up(T, 16) * rows * TILE), *dP = scores + far * SIDE * SIDE, *dQ = dP + far * SIDE * SIDE;
+  float *dK = dQ + deep * SIDE * SIDE, *dV = dK + far * deep * SIDE * SIDE;
   const char *overD = at(op, 15, r) + item * up(T, 16) * deep * TILE, *overE = at(op, 17, r) + item * up(T, 16) * wide * TILE;
-  const char *overT = at(op, 19, r) + item * up(d, 16) * keys * TILE;
+  const char *overT = at(op, 19, r) + item * up(d, 16) * far * TILE;
   for (int64_t own = 0; own < group; own++) {
     int64_t h = item % G * group + own;
     for (int64_t s = 0; s < S; s += SIDE) {
@@ -116,11 +133,12 @@ void attentionGradient(Op op, int64_t item, const Run *r) {
       leftTiles(dO, whole(op, 41), some, e, tilesO);
       packColumns(q, whole(op, 35), some, d, 1, queries + s / SIDE * TILE, rows * TILE);
       packColumns(dO, whole(op, 41), some, e, 1, outs + s / SIDE * TILE, rows * TILE);
-      across(tilesQ, overD, deep, T, scores, r);
-      across(tilesO, overE, wide, T, dP, r);
+      const float *masks = (float *)at(op, 21, r) + b * whole(op, 43) + s * whole(op, 42);
+      int64_t reach = seen(masks, whole(op, 42), some, T), keys = up(reach, SIDE);
+      across(tilesQ, overD, deep, deep, reach, scores, r);
+      across(tilesO, overE, wide, wide, reach, dP, r);
       for (int64_t i = 0; i < some; i++) {
-        const float *mask = (float *)at(op, 21, r) + b * whole(op, 43) + (s + i) * whole(op, 42);
-        finish(scores, i, mask, T, alpha);
+        finish(scores, i, masks + i * whole(op, 42), reach, alpha);
         __m512 log = _mm512_set1_ps(((float *)at(op, 23, r))[(b * H + h) * S + s + i]), sum = _mm512_setzero_ps();
         // the row sums of p dP equal those of o dO
         for (int64_t c = 0; c < e; c += 16) {
@@ -140,9 +158,14 @@ void attentionGradient(Op op, int64_t item, const Run *r) {
         packColumns(p, SIDE, some, columns, 0, powersT + (2 * k * rows + s / SIDE) * TILE, rows * TILE);
         packColumns(slope, SIDE, some, columns, 0, slopesT + (2 * k * rows + s / SIDE) * TILE, rows * TILE);
         for (int half = 0; half < SIDE; half += 16)
-          packRows(slope + half * SIDE, SIDE, some - half < 0 ? 0 : (int)least(16, some - half), SIDE, 0, slopes + (half / 16 * keys + k) * TILE, TILE);
+          packRows(slope + half * SIDE, SIDE, some - half < 0 ? 0 : (int)least(16, some - half), SIDE, 0, slopes + (half / 16 * far + k) * TILE, TILE);
       }
-      across(slopes, overT, keys, d, dQ, r);
+      // keys that these rows do not see get nothing from them
+      for (int64_t t = 2 * keys; t < up(T, 16); t++) {
+        memset(powersT + (t * rows + s / SIDE) * TILE, 0, TILE);
+        memset(slopesT + (t * rows + s / SIDE) * TILE, 0, TILE);
+      }
+      across(slopes, overT, keys, far, d, dQ, r);
       for (int64_t i = 0; i < some; i++) {
         float *out = (float *)at(op, 3, r) + b * whole(op, 44) + h * whole(op, 45) + (s + i) * whole(op, 46);
         for (int64_t c = 0; c < d; c += 16) store(out + c, lanes(d - c), _mm512_mul_ps(_mm512_load_ps(in(dQ, i, c)), _mm512_set1_ps(alpha)));

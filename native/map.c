@@ -169,20 +169,22 @@ void any(Op op, int64_t item, const Run *r) {
   }
 }
 
-/** act(gate) up: 3 out, 5 gate, 7 up, 9 activation, 10 rows, 11 width, 12.. forms (packBlock), 24 whether the result itself is kept. Items are 32 rows. */
+/** act(gate) up: 3 out, 5 gate, 7 up, 9 activation, 10 rows, 11 width, 12.. forms (packBlock), 24 whether the result itself is kept, 25
+ * whether gate and up are in bfloat16. Items are 32 rows. */
 void gated(Op op, int64_t item, const Run *r) {
   int64_t rows = whole(op, 10), width = whole(op, 11), row = item * BLOCK_ROWS;
   float *block = (float *)r->scratch;
   int some = (int)least(BLOCK_ROWS, rows - row), silu = (int)op[9] == SILU;
-  const float *gate = (float *)at(op, 5, r) + row * width, *up = (float *)at(op, 7, r) + row * width;
+  const char *gate = at(op, 5, r), *up = at(op, 7, r);
+  int half = (int)op[25];
   for (int64_t column = 0; column < width; column += BLOCK_COLUMNS) {
     int64_t columns = least(BLOCK_COLUMNS, width - column);
     for (int i = 0; i < some; i++)
       for (int64_t c = 0; c < columns; c += 16) {
         __mmask16 m = lanes(columns - c);
-        int64_t o = i * width + column + c;
-        __m512 x = load(m, gate + o), none = _mm512_setzero_ps();
-        _mm512_store_ps(block + i * BLOCK_COLUMNS + c, _mm512_mul_ps(silu ? one(SILU, x, none, none) : one(GELU, x, none, none), load(m, up + o)));
+        int64_t o = (row + i) * width + column + c;
+        __m512 x = loadEither(m, gate, o, half), none = _mm512_setzero_ps();
+        _mm512_store_ps(block + i * BLOCK_COLUMNS + c, _mm512_mul_ps(silu ? one(SILU, x, none, none) : one(GELU, x, none, none), loadEither(m, up, o, half)));
       }
     packBlock(block, row, column, columns, rows, width, op, 12, op[24] ? 3 : 0, r);
   }
@@ -190,21 +192,22 @@ void gated(Op op, int64_t item, const Run *r) {
 
 /**
  * The gradients of gate and up from dy: 3 dGate, 5 dUp, 7 gate, 9 up, 11 dy, 13 activation, 14 rows, 15 width, 16.. forms of dGate, 28.. of
- * dUp (packBlock), 40 41 whether they themselves are kept. Items are 32 rows.
+ * dUp (packBlock), 40 41 whether they themselves are kept, 42 whether gate and up are in bfloat16, 43 whether dy is. Items are 32 rows.
  */
 void gatedGradient(Op op, int64_t item, const Run *r) {
   int64_t rows = whole(op, 14), width = whole(op, 15), row = item * BLOCK_ROWS;
   float *first = (float *)r->scratch, *second = first + BLOCK_ROWS * BLOCK_COLUMNS;
   int some = (int)least(BLOCK_ROWS, rows - row), silu = (int)op[13] == SILU;
-  const float *gate = (float *)at(op, 7, r) + row * width, *up = (float *)at(op, 9, r) + row * width, *dy = (float *)at(op, 11, r) + row * width;
+  const char *gate = at(op, 7, r), *up = at(op, 9, r), *dy = at(op, 11, r);
+  int half = (int)op[42], halfSlope = (int)op[43];
   const __m512 unit = _mm512_set1_ps(1);
   for (int64_t column = 0; column < width; column += BLOCK_COLUMNS) {
     int64_t columns = least(BLOCK_COLUMNS, width - column);
     for (int i = 0; i < some; i++)
       for (int64_t c = 0; c < columns; c += 16) {
         __mmask16 m = lanes(columns - c);
-        int64_t o = i * width + column + c, b = i * BLOCK_COLUMNS + c;
-        __m512 x = load(m, gate + o), d = load(m, dy + o), inner = _mm512_mul_ps(d, load(m, up + o));
+        int64_t o = (row + i) * width + column + c, b = i * BLOCK_COLUMNS + c;
+        __m512 x = loadEither(m, gate, o, half), d = loadEither(m, dy, o, halfSlope), inner = _mm512_mul_ps(d, loadEither(m, up, o, half));
         if (silu) {
           __m512 s = sigmoid16(x), y = _mm512_mul_ps(x, s);
           _mm512_store_ps(first + b, _mm512_mul_ps(inner, _mm512_fmadd_ps(s, _mm512_sub_ps(unit, y), y)));

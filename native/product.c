@@ -125,7 +125,7 @@ typedef struct {
   int64_t ld, ldOther;
   float alpha;
   __mmask16 low, high;
-  int rows, done;
+  int rows, done, half;
 } Pending;
 
 static inline __attribute__((always_inline)) void finishRows(Pending *p, int count) {
@@ -138,7 +138,12 @@ static inline __attribute__((always_inline)) void finishRows(Pending *p, int cou
       x = _mm512_add_ps(x, load(p->low, p->other + i * p->ldOther));
       y = _mm512_add_ps(y, load(p->high, p->other + i * p->ldOther + 16));
     }
-    if (whole64) {
+    if (p->half) {
+      __m512i both = (__m512i)_mm512_cvtne2ps_pbh(y, x);
+      uint16_t *to = (uint16_t *)p->to + i * p->ld;
+      if ((__mmask16)(p->low & p->high) == 0xffff && ((uintptr_t)to & 63) == 0) _mm512_stream_si512((__m512i *)to, both);
+      else _mm512_mask_storeu_epi16(to, (__mmask32)p->low | (__mmask32)p->high << 16, both);
+    } else if (whole64) {
       // past the caches: what is there need not be read first
       _mm512_stream_ps(out, x);
       _mm512_stream_ps(out + 16, y);
@@ -208,7 +213,8 @@ void multiply(const char *left, const char *right, int64_t farLeft, int64_t farR
 /**
  * out = alpha left right (+ other): 2 whether something is added, 3 out, 5 left tiles, 7 right tiles, 9 what is added, 11 M, 12 N, 13 K, 14 alpha,
  * 15 row stride of out, 16 batch axes' size, 17 18 batch strides of out, 19 20 batches left and right: 1, or 0 where all share one,
- * 21 row stride of what is added (no batches), 22 23 rows and columns of an item (multiples of 32), 24 whether columns go first.
+ * 21 row stride of what is added (no batches), 22 23 rows and columns of an item (multiples of 32), 24 whether columns go first, 25 whether
+ * out is in bfloat16.
  * Items are batches times M/22 times N/23.
  */
 void product(Op op, int64_t item, const Run *r) {
@@ -239,7 +245,8 @@ void product(Op op, int64_t item, const Run *r) {
         else blockWithoutTiles(a, b, farA, farB, some, own, k > 0);
         finishRows(&pending, 32);
         if (k + some < across) continue;
-        pending = (Pending){.sums = own, .other = other ? other + m * whole(op, 21) + n : 0, .to = out + m * ld + n, .ld = ld, .ldOther = whole(op, 21),
+        pending = (Pending){.sums = own, .other = other ? other + m * whole(op, 21) + n : 0,
+                            .to = op[25] ? (float *)((uint16_t *)out + m * ld + n) : out + m * ld + n, .half = (int)op[25], .ld = ld, .ldOther = whole(op, 21),
                             .alpha = (float)op[14], .low = lanes(N - n), .high = lanes(N - n > 16 ? N - n - 16 : 0), .rows = (int)least(32, M - m)};
       }
   }

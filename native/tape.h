@@ -35,6 +35,12 @@ static inline __mmask16 lanes(int64_t n) { return n >= 16 ? (__mmask16)0xffff : 
 static inline __m512 load(__mmask16 m, const float *p) { return _mm512_maskz_loadu_ps(m, p); }
 static inline void store(float *p, __mmask16 m, __m512 x) { _mm512_mask_storeu_ps(p, m, x); }
 
+/** 16 numbers in bfloat16, or in float32. */
+static inline __m512 loadEither(__mmask16 m, const void *p, int64_t i, int half) {
+  if (!half) return load(m, (const float *)p + i);
+  return (__m512)_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(m, (const uint16_t *)p + i)), 16);
+}
+
 /** e^x within 2 units in the last place; 0 below -87.3, and infinite above 88.7 (Cephes' polynomial). */
 static inline __m512 exp16(__m512 x) {
   const __m512 low = _mm512_set1_ps(-87.33654f), high = _mm512_set1_ps(88.72283f);

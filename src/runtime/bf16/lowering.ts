@@ -44,6 +44,10 @@ export class Lowering {
   /** Values that are parts of a concatenation, made where they shall be. */
   readonly #parts = new Map<string, { of: Value; axis: number; start: number }>();
   readonly #makers = new Map<Buffer, Maker>();
+  /** Values that only gated feed-forward steps read. */
+  readonly #gated: ReadonlySet<string>;
+  /** Buffers of numbers in bfloat16. */
+  readonly #halves = new Set<Buffer>();
   /** The logs of attention's row sums, by the names of the probabilities. */
   readonly logs = new Map<string, View>();
 
@@ -53,6 +57,10 @@ export class Lowering {
     for (const step of steps) for (const input of step.inputs) use(input);
     // once more, so that nobody changes what goes out
     for (const value of outputs.values()) for (let i = 0; i < 2; i++) use(value);
+    const others = new Set(steps.flatMap(({ op, inputs }) => (isGated(op) ? [] : inputs.map(({ name }) => name))));
+    for (const { name } of outputs.values()) others.add(name);
+    const read = steps.flatMap(({ op, inputs }) => (isGated(op) ? inputs.map(({ name }) => name) : []));
+    this.#gated = new Set(read.filter((name) => !others.has(name)));
     const made = ['attention', 'attentionGradient'];
     const attended = new Set(steps.flatMap(({ op, outputs: [o] }) => (made.includes(op) ? [o.name] : [])));
     for (const {
@@ -132,6 +140,24 @@ export class Lowering {
     for (const field of Object.values(fields))
       if (typeof field === 'object') this.#touched.set(field.buffer, this.ops.length - 1);
     return op;
+  }
+
+  /** Has products write values in bfloat16 that no other op reads than those which know it: all of them or none. */
+  halve(values: readonly Value[]): boolean {
+    const views = values.map((value) => this.view(value));
+    if (views.every(({ buffer }) => this.#halves.has(buffer))) return true;
+    const ops = views.map(({ buffer }) => this.ops[this.#touched.get(buffer) ?? -1]);
+    const fits = (op: TapeOp | undefined) =>
+      op?.kernel === 'product' && !op.fields[2] && !op.fields[19] && !op.fields[20];
+    const inner =
+      values.every(({ name }) => this.#gated.has(name)) && views.every(({ buffer }) => buffer.slot === null);
+    if (!inner || !ops.every(fits)) return false;
+    for (const [i, op] of ops.entries()) {
+      op.fields = { ...op.fields, 25: true };
+      views[i].buffer.bytes /= 2;
+      this.#halves.add(views[i].buffer);
+    }
+    return true;
   }
 
   /** Tells that an op can make tiles of its result, and leaves it out where nobody reads it but as tiles. */
@@ -333,6 +359,10 @@ export class Lowering {
     this.#ids.set(buffer, id);
     return id;
   }
+}
+
+function isGated(op: Step['op']): boolean {
+  return op === 'gated' || op === 'gatedGradient';
 }
 
 export type Lower<K extends Step['op']> = (l: Lowering, step: Step<K>) => void;

@@ -2,7 +2,7 @@
 
 /** Memory of a tape. `slot` is null for what lives only while it runs; `arrange` finds its place. */
 export interface Buffer {
-  readonly bytes: number;
+  bytes: number;
   slot: number | null;
 }
 

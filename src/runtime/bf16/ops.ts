@@ -386,27 +386,23 @@ export const LOWERED: Table = {
     });
   },
   gated: (l, { inputs, outputs: [y], attributes: { activation } }) => {
+    const half = l.halve(inputs);
     const [gate, up] = inputs.map((input) => l.dense(l.view(input)));
     const out = l.result(y);
     const width = out.shape.at(-1)!;
     const rows = sizeOf(out.shape) / width;
-    const fields = {
-      3: placeOf(out),
-      5: placeOf(gate),
-      7: placeOf(up),
-      9: MAPS.indexOf(activation),
-      10: rows,
-      11: width,
-    };
+    const places = { 3: placeOf(out), 5: placeOf(gate), 7: placeOf(up) };
+    const fields = { ...places, 9: MAPS.indexOf(activation), 10: rows, 11: width, 25: half };
     l.makes(out, l.add('gated', Math.ceil(rows / BLOCK_ROWS), fields), width, { forms: 12, place: 3, kept: 24 });
   },
   gatedGradient: (l, { inputs, outputs, attributes: { activation } }) => {
+    const [half, halfSlope] = [l.halve(inputs.slice(0, 2)), l.halve(inputs.slice(2))];
     const [gate, up, dy] = inputs.map((input) => l.dense(l.view(input)));
     const [dGate, dUp] = outputs.map((output) => l.result(output));
     const width = gate.shape.at(-1)!;
     const rows = sizeOf(gate.shape) / width;
     const places = { 3: placeOf(dGate), 5: placeOf(dUp), 7: placeOf(gate), 9: placeOf(up), 11: placeOf(dy) };
-    const fields = { ...places, 13: MAPS.indexOf(activation), 14: rows, 15: width };
+    const fields = { ...places, 13: MAPS.indexOf(activation), 14: rows, 15: width, 42: half, 43: halfSlope };
     const op = l.add('gatedGradient', Math.ceil(rows / BLOCK_ROWS), fields);
     l.makes(dGate, op, width, { forms: 16, place: 3, kept: 40 });
     l.makes(dUp, op, width, { forms: 28, place: 5, kept: 41 });
