@@ -1,6 +1,7 @@
 // Speed and memory of a training step beside PyTorch: SmolLM2-135M, LoRA (PEFT, rank 8 on all projections) or full, in alternating rounds.
 //   BENCH_PYTHON=/path/to/python npm run bench:train [-- lora|full [ROUNDS [BATCH [LENGTH]]]]
-// What `--engine auto` takes on a processor with bfloat16 is OpenVINO, elsewhere ONNX Runtime. BENCH_PYTHON has torch, transformers and peft; without it only our side runs.
+// What `--engine auto` takes: for adapters OpenVINO where there is bfloat16, else ONNX Runtime; for every weight Cupel's own kernels where there
+// is AMX. BENCH_PYTHON has torch, transformers and peft; without it only our side runs.
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { availableParallelism, cpus } from 'node:os';
@@ -8,6 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { computesBfloat16, instructionSets } from '../src/base/processor.ts';
 import { hasWheel, OPENVINO } from '../src/catalog/library.ts';
 import { formatTable } from '../src/cli/table.ts';
+import { whyNoBf16 } from '../src/runtime/bf16/library.ts';
 
 interface Measured {
   readonly stepSeconds: number;
@@ -37,6 +39,8 @@ const oursSides: Record<string, [string[], number]> = full
         : {}),
       'cupel full int8': [ours('full-int8'), STEPS],
       'cupel full float32': [ours('full-float32'), STEPS],
+      // beside PyTorch's, as the machine's speed changes from minute to minute
+      ...(whyNoBf16() ? {} : { 'cupel full bf16': [ours('bf16-full-float32'), STEPS] as [string[], number] }),
     }
   : {
       ...(hasWheel(OPENVINO) ? { 'cupel int8, OpenVINO': [ours('openvino-int8'), STEPS] as [string[], number] } : {}),
@@ -44,8 +48,8 @@ const oursSides: Record<string, [string[], number]> = full
     };
 const peerSides: Record<string, [string[], number]> = full
   ? {
-      'PyTorch full float32': [peer('full-float32'), STEPS],
       'PyTorch full bfloat16': [peer('full-bfloat16'), bfloat16 ? STEPS : 0],
+      'PyTorch full float32': [peer('full-float32'), STEPS],
       // as ours: weights and moments in float32, products in fewer bits
       'PyTorch full autocast': [peer('full-autocast'), bfloat16 ? STEPS : 0],
     }
