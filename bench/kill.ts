@@ -1,5 +1,6 @@
 // Kills training of a tiny student with SIGKILL at random steps, resumes it, and compares its bytes with an unharmed run's.
-//   tsx bench/kill.ts [KILLS [onnxruntime|openvino]]; writes bench/results/kill.json or kill-openvino.json
+//   tsx bench/kill.ts [KILLS [onnxruntime|openvino|cupel]]; writes bench/results/kill.json, kill-openvino.json or kill-cupel.json; with cupel
+// every weight is trained, else adapters
 import { spawn } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -13,6 +14,7 @@ const STEPS = 120;
 const kills = Number(process.argv[2] ?? 20);
 const engine = process.argv[3] ?? 'onnxruntime';
 const libraries = engine === 'openvino' ? [await resolveLibrary(OPENVINO)] : [];
+const result = engine === 'cupel' ? 'model.safetensors' : 'adapter_model.safetensors';
 const root = mkdtempSync(join(tmpdir(), 'cupel-kill-'));
 const student = join(root, 'tiny.gguf');
 writeTinyStudent(student);
@@ -33,7 +35,7 @@ writeFileSync(join(root, 'calibration.jsonl'), rows(30, 39));
 function run(folder: string, killAt = Number.POSITIVE_INFINITY, delayMs = 0) {
   mkdirSync(folder, { recursive: true });
   const args = ['--import', 'tsx', fileURLToPath(new URL('kill/run.ts', import.meta.url)), root, student, folder];
-  const child = spawn(process.execPath, [...args, String(STEPS), ...libraries], {
+  const child = spawn(process.execPath, [...args, String(STEPS), engine, ...libraries], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   let first = 0;
@@ -50,13 +52,13 @@ function run(folder: string, killAt = Number.POSITIVE_INFINITY, delayMs = 0) {
   );
 }
 
-/** The adapter's bytes and the loss curve without its timings. */
+/** The bytes of what was trained and the loss curve without its timings. */
 function outcome(folder: string): string {
   const curve = readFileSync(join(folder, 'losses.jsonl'), 'utf8')
     .trim()
     .split('\n')
     .map((line) => ({ ...JSON.parse(line), tokensPerSecond: undefined }));
-  return readFileSync(join(folder, 'adapter_model.safetensors'), 'hex') + JSON.stringify(curve);
+  return readFileSync(join(folder, result), 'hex') + JSON.stringify(curve);
 }
 
 const whole = join(root, 'whole');
@@ -80,7 +82,7 @@ for (let kill = 1; kill <= kills; kill++) {
 }
 const results = fileURLToPath(new URL('results/', import.meta.url));
 mkdirSync(results, { recursive: true });
-const name = engine === 'openvino' ? 'kill-openvino.json' : 'kill.json';
+const name = engine === 'onnxruntime' ? 'kill.json' : `kill-${engine}.json`;
 writeFileSync(join(results, name), `${JSON.stringify({ engine, steps: STEPS, kills, same, died, runs }, null, 2)}\n`);
 rmSync(root, { recursive: true, force: true });
 console.log(`${same} of ${kills} runs end with the bytes of the unharmed run; ${died} were killed while running`);

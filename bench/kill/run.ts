@@ -1,7 +1,12 @@
-// One training run that bench/kill.ts kills: tsx bench/kill/run.ts DATASET STUDENT FOLDER STEPS [OPENVINO]. Tells the steps made.
-import { DISTILL_DEFAULTS, distill } from '../../src/distill/distill.ts';
+// One training run that bench/kill.ts kills: tsx bench/kill/run.ts DATASET STUDENT FOLDER STEPS ENGINE [OPENVINO]. Tells the steps made.
+import { DISTILL_DEFAULTS, type DistillOptions, distill } from '../../src/distill/distill.ts';
+import type { Engine } from '../../src/distill/options.ts';
 
-const [dataset, student, folder, steps, openvino] = process.argv.slice(2);
+const [dataset, student, folder, steps, named, openvino] = process.argv.slice(2);
+const engine = named as Engine;
+/** Kernels of Cupel's own train every weight. */
+const own: Partial<DistillOptions> =
+  engine === 'cupel' ? { full: true, precision: 'bf16', optimiser: 'adamw8bit', learningRate: 0.005 } : {};
 const small = { rank: 4, alpha: 8, batchTokens: 256, learningRate: 0.02, warmupSteps: 2, seed: 3 };
 await distill({
   dataset,
@@ -12,7 +17,8 @@ await distill({
   options: {
     ...DISTILL_DEFAULTS,
     ...small,
-    ...(openvino ? { engine: 'openvino' } : {}),
+    ...own,
+    engine,
     budgetSeconds: 0.5,
     steps: Number(steps),
     patience: 1000,

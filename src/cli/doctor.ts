@@ -11,6 +11,7 @@ import { isLibraryFetched, OPENVINO } from '../catalog/library.ts';
 import { probeSources } from '../catalog/probe.ts';
 import { isFetched } from '../catalog/resolve.ts';
 import { DISTILL_DEFAULTS } from '../distill/distill.ts';
+import { whyNoBf16 } from '../runtime/bf16/library.ts';
 import { measureMatrixSpeed } from '../runtime/matrix-speed.ts';
 import { engineFor } from './engine.ts';
 import { freeDiskBytes, type Gpu, gpus, memory } from './machine.ts';
@@ -63,6 +64,7 @@ async function survey() {
     gpuPackages: gpuPackages(),
     matrixSpeed: await measureMatrixSpeed(),
     engine: { ...engineFor(DISTILL_DEFAULTS, sets), inCache: isLibraryFetched(OPENVINO) },
+    bf16: { amx: sets.includes('amx_bf16'), reason: whyNoBf16(sets) },
     student: { name: DEFAULT_STUDENT, inCache: isFetched(findEntry(DEFAULT_STUDENT)!) },
     sources: await sources,
   };
@@ -93,12 +95,18 @@ function machineFindings(facts: Facts): Finding[] {
     check('float32 products', `${matrixSpeed.float32.toFixed(0)} GFLOP/s`),
     check('int8 products', `${matrixSpeed.int8.toFixed(0)} GOP/s`),
     check('training engine', engineText(facts.engine)),
+    check('training every weight', fullText(facts.bf16)),
   ];
 }
 
 function engineText({ engine, reason, inCache }: Facts['engine']): string {
   if (engine === 'onnxruntime') return `ONNX Runtime; not OpenVINO: ${reason}`;
   return `OpenVINO, which ${inCache ? 'is in the cache' : 'the first training fetches (59 MB)'}`;
+}
+
+function fullText({ amx, reason }: Facts['bf16']): string {
+  if (reason) return `as above; not Cupel's own kernels: ${reason}`;
+  return `Cupel's own kernels in bfloat16${amx ? '' : ' with --precision bf16 (without AMX int8 is the default)'}`;
 }
 
 /** Sources matter only while the student is not in the cache, and then one is enough. */

@@ -19,7 +19,7 @@ export interface Bf16Library {
   /** Address of fresh memory of zeros. @throws CupelError where the system has none left */
   readonly memory: (bytes: number) => bigint;
   readonly release: (address: bigint, bytes: number) => void;
-  /** One thread's part of a run; all threads' must go on at once. @throws CupelError where an index is beyond its table */
+  /** Runs a tape beside JavaScript (`cupel_run` in native/tape.c). @throws CupelError where an index is beyond its table */
   readonly run: (...args: readonly unknown[]) => Promise<void>;
   /** Computes one chunk of arrays; see native/optimiser.c. */
   readonly chunk: (...args: readonly unknown[]) => void;
@@ -60,7 +60,7 @@ function bind(): Bf16Library {
   const memory = library.func('cupel_memory', 'int64', ['int64']);
   const release = library.func('cupel_release', 'int', ['int64', 'int64']);
   const run = library.func('cupel_run', 'int', [
-    ...['void*', 'int64', 'void*', 'int64', 'void*', 'int32', 'int32', 'int32', 'void*'],
+    ...['void*', 'int64', 'void*', 'int64', 'void*', 'int32', 'int32', 'void*'],
   ]) as KoffiFunc<(...args: unknown[]) => number>;
   const tiles = instructionSets().includes('amx_bf16') && number('cupel_ask_for_tiles') === 0;
   return {

@@ -1,5 +1,6 @@
 // Runs a graph with Cupel's own kernels: products in bfloat16, everything else in float32.
 import { writeFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import koffi from 'koffi';
 import { CupelError } from '../../base/errors.ts';
 import type { Graph } from '../../graph/node.ts';
@@ -14,7 +15,7 @@ import { type WrittenTape, writeTape } from './tape.ts';
 import { wholeOf } from './view.ts';
 
 export interface Bf16Options {
-  /** Default: all that koffi calls at once. */
+  /** Default: all cores. */
   readonly threads?: number;
   /** What products are computed with; default what is fastest here. */
   readonly instructions?: Instructions;
@@ -22,8 +23,8 @@ export interface Bf16Options {
   readonly profile?: string;
 }
 
-/** Runs that are called at once wait for each other's threads, and libuv has so many. */
-const MOST_THREADS = Number(process.env.UV_THREADPOOL_SIZE ?? 4);
+/** As many as the kernels start, at most. */
+const MOST_THREADS = 64;
 /** Tapes of other sizes that are kept. */
 const KEPT = 8;
 
@@ -70,7 +71,7 @@ function tapeOf(graph: Graph, symbols: ReadonlyMap<string, number>): WrittenTape
 export function openBf16(graph: Graph, options: Bf16Options = {}): ProfiledSession {
   const library = loadBf16(options.instructions);
   refuseUnknown(graph);
-  const threads = Math.max(1, Math.min(options.threads ?? MOST_THREADS, MOST_THREADS));
+  const threads = Math.min(options.threads ?? availableParallelism(), MOST_THREADS);
   const constants = graph.constants.map(({ value, read }) => rawBytes(value.dtype, read()));
   const tapes = new Map<string, WrittenTape>();
   const times = new Map<string, number[]>();
@@ -141,11 +142,7 @@ async function runTape(
   const cycles = times ? new Float64Array(tape.count) : null;
   const amx = Number(library.instructions === 'amx');
   const began = performance.now();
-  const parts = Array.from({ length: threads }, (_, thread) =>
-    library.run(tape.ops, tape.count, slots, scratch, counters, thread, threads, amx, thread === 0 ? cycles : null),
-  );
-  const failed = (await Promise.allSettled(parts)).find((part) => part.status === 'rejected');
-  if (failed) throw failed.reason;
+  await library.run(tape.ops, tape.count, slots, scratch, counters, threads, amx, cycles);
   if (!times || !cycles) return;
   const microseconds = (1000 * (performance.now() - began)) / cycles.reduce((sum, x) => sum + x, 0);
   tape.labels.forEach((label, i) => {
