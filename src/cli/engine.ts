@@ -44,7 +44,7 @@ function whyNot(
 }
 
 /**
- * Every weight in bfloat16: 1.4 times as fast as in int8 with OpenVINO, nearer to float32, and nothing to fetch or compile (SmolLM2 on AMX). Without
+ * Every weight in bfloat16: 1.3 times as fast as in int8 with OpenVINO, nearer to float32, and nothing to fetch or compile (SmolLM2 on AMX). Without
  * AMX products in int8 have the faster instructions.
  */
 function takesBf16({ full, device = 'cpu' }: DistillOptions, asked: Asked, sets: readonly string[]): boolean {

@@ -23,8 +23,6 @@ export interface Bf16Library {
   readonly run: (...args: readonly unknown[]) => Promise<void>;
   /** Computes one chunk of arrays; see native/optimiser.c. */
   readonly chunk: (...args: readonly unknown[]) => void;
-  /** SHA-256 of the sources that it was compiled from. */
-  readonly source: string;
 }
 
 /** Why the kernels cannot run here; undefined where they can. */
@@ -81,6 +79,5 @@ function bind(): Bf16Library {
     chunk: library.func('cupel_chunk', 'void', [
       ...['int32', 'int64', 'int64', 'void*', 'void*', 'int32', 'void*', 'void*'],
     ]) as Bf16Library['chunk'],
-    source: library.func('cupel_source', 'str', [])(),
   };
 }

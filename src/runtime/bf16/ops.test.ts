@@ -1,4 +1,5 @@
 // Every op that has a kernel: its result, and that of its gradient, against the reference implementation.
+import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { sourceHash } from '../../../scripts/native.ts';
 import { caseGraph, differentiable } from '../../../test/case-graph.ts';
@@ -34,11 +35,12 @@ it('there are kernels for all ops but those of experts and of integers', () => {
   expect(without.sort()).toEqual([...ELSEWHERE].sort());
 });
 
-describe.skipIf(whyNoBf16())('bfloat16', () => {
-  it('the library was made of the sources beside it', () => {
-    expect(loadBf16().source).toBe(sourceHash());
-  });
+it('the library was made of the sources beside it', () => {
+  const library = readFileSync(new URL('../../../native/linux-x64.so', import.meta.url));
+  expect(library.includes(sourceHash())).toBe(true);
+});
 
+describe.skipIf(whyNoBf16())('bfloat16', () => {
   const both: readonly Instructions[] =
     whyNoBf16() || loadBf16().instructions !== 'amx' ? ['avx512'] : ['amx', 'avx512'];
   describe.each(both)('%s', (instructions) => {
