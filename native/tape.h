@@ -7,7 +7,7 @@
 /** Numbers of an op. Addresses are two of them: a slot and the bytes from its start. */
 #define WIDTH 48
 /** Bytes of scratch memory for each thread. */
-#define SCRATCH (8 << 20)
+#define SCRATCH (16 << 20)
 
 typedef const double *Op;
 typedef struct {

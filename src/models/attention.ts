@@ -11,7 +11,7 @@ export type Attend = (q: Value, k: Value, v: Value, scale: number) => Value;
 /** Makes the masks once, for all layers that look `window` positions back (all, when left out). */
 export function attendOver(b: Builder, inputs: ModelInputs, window?: number): Attend {
   if (inputs.layout) return attendToRows(b, inputs, inputs.layout, window);
-  return causal(b, attentionMask(b, inputs, window));
+  return causal(b, attentionMask(b, inputs, window), inputs.chunk);
 }
 
 /** Queries that share a product with the keys up to their last one. */
@@ -20,17 +20,17 @@ const CHUNK = 128;
 const LEAST_SAVED = 1 / 8;
 
 /** Attention under a mask whose last queries and keys are the same tokens in order: chunks of queries meet no key after them. */
-function causal(b: Builder, mask: Value): Attend {
+function causal(b: Builder, mask: Value, chunk = CHUNK): Attend {
   const [queries, keys] = [mask.shape[2], mask.shape[3]];
   const square: Attend = (q, k, v, scale) => b.attention(q, k, v, mask, scale);
   if (typeof queries !== 'number' || typeof keys !== 'number') return square;
-  const chunks = Math.max(1, Math.round(queries / CHUNK));
+  const chunks = Math.max(1, Math.round(queries / chunk));
   if ((queries * (1 - 1 / chunks)) / (2 * keys) < LEAST_SAVED) return square;
   const ends = Array.from({ length: chunks }, (_, i) => Math.round(((i + 1) * queries) / chunks));
   const sizes = ends.map((end, i) => end - (ends[i - 1] ?? 0));
-  const before = (x: Value, axis: number, chunk: number) =>
-    chunk === chunks - 1 ? x : b.slice(x, axis, 0, keys - queries + ends[chunk]);
-  const masks = b.split(mask, 2, sizes).map((rows, chunk) => before(rows, 3, chunk));
+  const before = (x: Value, axis: number, at: number) =>
+    at === chunks - 1 ? x : b.slice(x, axis, 0, keys - queries + ends[at]);
+  const masks = b.split(mask, 2, sizes).map((rows, at) => before(rows, 3, at));
   return (q, k, v, scale) =>
     b.concat(
       b.split(q, 2, sizes).map((rows, i) => b.attention(rows, before(k, 2, i), before(v, 2, i), masks[i], scale)),
@@ -60,14 +60,14 @@ function attendToRows(b: Builder, inputs: ModelInputs, layout: PackLayout, windo
   const rows = cut(P, B, S);
   const own = attentionMask(b, rows, window);
   if (P === 0) {
-    const attend = causal(b, own);
+    const attend = causal(b, own, inputs.chunk);
     return (q, k, v, scale) =>
       fromRows(b, attend(toRows(b, q, 0, layout), toRows(b, k, 0, layout), toRows(b, v, 0, layout), scale));
   }
   const prefix = cut(0, 1, P);
   const before = attentionMask(b, prefix, window);
-  const attendBefore = causal(b, before);
-  const attend = causal(b, b.concat([prefixMask(b, prefix, rows, window), own], 3));
+  const attendBefore = causal(b, before, inputs.chunk);
+  const attend = causal(b, b.concat([prefixMask(b, prefix, rows, window), own], 3), inputs.chunk);
   return (q, k, v, scale) => {
     const head = (x: Value) => b.slice(x, 2, 0, P);
     const [kP, vP] = [head(k), head(v)];

@@ -47,6 +47,8 @@ export interface ModelInputs {
   readonly segments: Value;
   /** Given, B is 1 and the tokens stand in this order; attention then skips the scores between rows. */
   readonly layout?: PackLayout;
+  /** Queries that attend together to the keys up to their last one; default 128. */
+  readonly chunk?: number;
 }
 
 /** P prefix tokens that all rows share (their segment is 0), then B rows of S tokens; T = P + B*S in all. */

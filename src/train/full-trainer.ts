@@ -37,13 +37,18 @@ export function fullPrecision(precision: Precision): FullPrecision {
 
 type GraphParts = Pick<FullTrainerOptions, 'base' | 'layout' | 'precision' | 'recompute'> & {
   readonly shape: PackLayout;
+  /** See `ModelInputs`. */
+  readonly chunk?: number;
 };
 
+/** Cupel's own kernels leave out what comes after a query by themselves; chunks are for memory that a long row would take. */
+const OWN_CHUNK = 512;
+
 /** Inputs of `feeds` and the weights by their names; outputs `loss` and, for each weight, `gradient.NAME`. */
-export function fullStepGraph({ base, layout, precision, recompute, shape }: GraphParts): Graph {
+export function fullStepGraph({ base, layout, precision, recompute, shape, chunk }: GraphParts): Graph {
   const b = new Builder();
   const { weights, inputs } = movingWeights(b, layout, precision);
-  const loss = stepLoss(b, batchLoss(b, base, shape, weights));
+  const loss = stepLoss(b, batchLoss(b, base, shape, weights, chunk));
   gradients(b, loss, inputs, { recompute }).forEach((gradient, i) => {
     b.output(`gradient.${inputs[i].name}`, gradient);
   });
@@ -51,9 +56,9 @@ export function fullStepGraph({ base, layout, precision, recompute, shape }: Gra
   return b.graph();
 }
 
-function fullValidationGraph({ base, layout, precision, shape }: GraphParts): Graph {
+function fullValidationGraph({ base, layout, precision, shape, chunk }: GraphParts): Graph {
   const b = new Builder();
-  const { nll, best } = batchLoss(b, base, shape, movingWeights(b, layout, precision).weights);
+  const { nll, best } = batchLoss(b, base, shape, movingWeights(b, layout, precision).weights, chunk);
   b.output('nll', nll);
   b.output('best', best);
   return b.graph();
@@ -70,8 +75,8 @@ export function bf16Arenas(
   const share = tokens(validation) / tokens(training);
   const memory = (graph: Graph, most: number) => bf16Memory(pruned(graph), new Map([['A', Math.ceil(most)]]));
   return (
-    memory(fullStepGraph({ ...parts, shape: training.layout }), answers) +
-    memory(fullValidationGraph({ ...parts, shape: validation.layout }), share * answers)
+    memory(fullStepGraph({ ...parts, shape: training.layout, chunk: OWN_CHUNK }), answers) +
+    memory(fullValidationGraph({ ...parts, shape: validation.layout, chunk: OWN_CHUNK }), share * answers)
   );
 }
 
@@ -82,8 +87,9 @@ export async function openFullTrainer(
   options: FullTrainerOptions,
 ): Promise<Trainer> {
   const { layout, runtime, seed, weighting, promptWeight } = options;
-  const step = await openOnnx(pruned(fullStepGraph({ ...options, shape: training.layout })), runtime);
-  const checking = fullValidationGraph({ ...options, shape: validation.layout });
+  const chunk = runtime.bf16 ? OWN_CHUNK : undefined;
+  const step = await openOnnx(pruned(fullStepGraph({ ...options, shape: training.layout, chunk })), runtime);
+  const checking = fullValidationGraph({ ...options, shape: validation.layout, chunk });
   const validate = await openOnnx(pruned(checking), { ...runtime, profile: undefined, openvino: undefined });
   const batches = await validationBatches({ frozen: null }, validation, weighting);
   const placementAt = placementOf(training.samples, training.groups, training.layout, seed);

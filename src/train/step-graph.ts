@@ -89,15 +89,16 @@ function forward({ base, shape, lora, precision, window }: GraphOptions): Parts 
   return { b, moving, ...batchLoss(b, base, shape, weights) };
 }
 
-/** Declares the inputs of `feeds` but for `weights`, and computes a batch. */
-export function batchLoss(b: Builder, base: BaseModel, shape: PackLayout, weights: Weights): BatchLoss {
+/** Declares the inputs of `feeds` but for `weights`, and computes a batch. @param chunk see `ModelInputs` */
+export function batchLoss(b: Builder, base: BaseModel, shape: PackLayout, weights: Weights, chunk?: number): BatchLoss {
   const tokens = shape.prefix + shape.rows * shape.length;
   const whole = {
     ids: b.input('ids', 'int64', [1, tokens]),
     positions: b.input('positions', 'int64', [1, tokens]),
     segments: b.input('segments', 'int64', [1, tokens]),
   };
-  const inputs: ModelInputs = shape.prefix > 0 ? { ...whole, layout: shape } : inRows(b, whole, shape);
+  const laidOut: ModelInputs = shape.prefix > 0 ? { ...whole, layout: shape } : inRows(b, whole, shape);
+  const inputs = { ...laidOut, chunk };
   const lossAt = b.input('lossAt', 'int64', ['A']);
   const targets = b.input('targets', 'int64', ['A']);
   const routings: Routing[] = [];

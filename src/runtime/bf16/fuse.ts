@@ -13,6 +13,8 @@ export interface FusedAttributes {
   normWeightGradient: Record<never, never>;
   /** (q, k, v, mask, result, dResult): the gradients of q, k and v; `of` is the name of the probabilities, which are computed again */
   attentionGradient: { readonly scale: number; readonly of: string };
+  /** (x [R,D], updates [...,D], rows [...]): x plus each update at its row */
+  scatterInto: Record<never, never>;
 }
 
 type AllAttributes = OpAttributes & FusedAttributes;
@@ -32,6 +34,7 @@ export function fuse(graph: Graph, keeps: (attention: Node<'attention'>) => bool
     if (isA(node, 'siluGradient')) gatedGradient(pattern, node, 'silu');
     if (isA(node, 'geluTanhGradient')) gatedGradient(pattern, node, 'geluTanh');
     if (isA(node, 'reduceSum')) normWeightGradient(pattern, node);
+    if (isA(node, 'add')) scatterInto(pattern, node);
     if (isA(node, 'attention') && keeps(node)) attentionGradient(pattern, node);
   }
   for (const node of graph.nodes) {
@@ -153,6 +156,16 @@ function normWeightGradient(pattern: Patterns, sum: Node<'reduceSum'>): void {
   pattern.replace([sum], { op: 'normWeightGradient', inputs: [x, inverse, dy], attributes: {}, outputs: sum.outputs });
   pattern.dropUnlessUsed(outer, [sum]);
   pattern.dropUnlessUsed(inner, [outer]);
+}
+
+function scatterInto(pattern: Patterns, sum: Node<'add'>): void {
+  const [a, b] = sum.inputs;
+  const scattered = pattern.only(b, 'scatterAdd') ?? pattern.only(a, 'scatterAdd');
+  if (!scattered || !sameShape(a.shape, b.shape)) return;
+  const [updates, rows] = scattered.inputs;
+  const inputs = [other(sum, scattered.outputs[0]), updates, rows];
+  pattern.replace([sum], { op: 'scatterInto', inputs, attributes: {}, outputs: sum.outputs });
+  pattern.dropUnlessUsed(scattered, [sum]);
 }
 
 function attentionGradient(pattern: Patterns, node: Node<'attention'>): void {

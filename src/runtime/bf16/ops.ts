@@ -142,7 +142,7 @@ const attention: Lower<'attention'> = (l, { inputs, outputs: [o, p], attributes:
 };
 
 /** `SCRATCH` in native/tape.h. */
-export const SCRATCH = 8 * 2 ** 20;
+export const SCRATCH = 16 * 2 ** 20;
 
 /** What the backward kernel needs, which is more than the forward one does, in bytes (native/attention.c). */
 export function attentionScratch(q: readonly number[], k: readonly number[], v: readonly number[]): number {
@@ -296,6 +296,20 @@ const linearCrossEntropyGradient: Lower<'linearCrossEntropyGradient'> = (l, node
     if (dTable) l.product(sliced(dTable, 0, first, count), transposed(logits), hidden, 1);
   }
 };
+
+/** Adds updates to the rows of what is there. */
+function scatter(l: Lowering, out: View, updates: Value, rows: Value): void {
+  const [from, index] = [updates, rows].map((value) => l.dense(l.view(value)));
+  l.add('scatterAdd', Math.ceil(out.shape[1] / 64), {
+    3: placeOf(out),
+    5: placeOf(from),
+    7: placeOf(index),
+    9: sizeOf(index.shape),
+    10: out.shape[1],
+    11: 64,
+    12: out.shape[0],
+  });
+}
 
 type Table = { readonly [K in Step['op']]?: Lower<K> };
 
@@ -473,20 +487,16 @@ export const LOWERED: Table = {
       12: table.shape[0],
     });
   },
-  scatterAdd: (l, { inputs, outputs: [y] }) => {
-    const [updates, rows] = inputs.slice(0, 2).map((input) => l.dense(l.view(input)));
+  scatterAdd: (l, { inputs: [updates, rows], outputs: [y] }) => {
     const out = l.result(y);
     l.fill(out);
-    const width = out.shape[1];
-    l.add('scatterAdd', Math.ceil(width / 64), {
-      3: placeOf(out),
-      5: placeOf(updates),
-      7: placeOf(rows),
-      9: sizeOf(rows.shape),
-      10: width,
-      11: 64,
-      12: out.shape[0],
-    });
+    scatter(l, out, updates, rows);
+  },
+  scatterInto: (l, { inputs: [x, updates, rows], outputs: [y] }) => {
+    const from = l.view(x);
+    if (l.maker(from, 'product')) l.bind(y, from);
+    else l.copy(from, l.result(y));
+    scatter(l, l.view(y), updates, rows);
   },
   crossEntropy: (l, { inputs, outputs }) => {
     const [logits, targets] = inputs.map((input) => l.dense(l.view(input)));
