@@ -121,18 +121,24 @@ KERNEL(adamw8bit) {
   }
 }
 
+/** Numbers of a chunk, as in src/train/kernels.ts. */
+#define CHUNK 16384
+
 /**
- * One chunk of a job. `kernel`: adamw, lion, adamw8bit, accumulate, squares; `bases` are the arrays' addresses and `bytes` what a chunk takes of
- * each.
+ * Chunks of a job, from `chunk` on so many as n numbers make. `kernel`: adamw, lion, adamw8bit, accumulate, squares; `bases` are the arrays'
+ * addresses and `bytes` what a chunk takes of each.
  */
-void cupel_chunk(int32_t kernel, int64_t n, int64_t chunk, char *const *bases, const int64_t *bytes, int32_t count, const float *f, const void *const *tables) {
-  void *arrays[6] = {0};
-  for (int i = 0; i < count; i++) arrays[i] = bases[i] + chunk * bytes[i];
-  switch (kernel) {
-  case 0: adamw(n, arrays, f, tables); break;
-  case 1: lion(n, arrays, f, tables); break;
-  case 2: adamw8bit(n, arrays, f, tables); break;
-  case 3: accumulate(n, arrays, f, tables); break;
-  default: squares(n, arrays, f, tables);
+void cupel_chunks(int32_t kernel, int64_t n, int64_t chunk, char *const *bases, const int64_t *bytes, int32_t count, const float *f, const void *const *tables) {
+  for (; n > 0; n -= CHUNK, chunk++) {
+    void *arrays[6] = {0};
+    int64_t some = least(n, CHUNK);
+    for (int i = 0; i < count; i++) arrays[i] = bases[i] + chunk * bytes[i];
+    switch (kernel) {
+    case 0: adamw(some, arrays, f, tables); break;
+    case 1: lion(some, arrays, f, tables); break;
+    case 2: adamw8bit(some, arrays, f, tables); break;
+    case 3: accumulate(some, arrays, f, tables); break;
+    default: squares(some, arrays, f, tables);
+    }
   }
 }

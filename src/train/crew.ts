@@ -6,6 +6,8 @@ import { type ChunkRunner, chunkRunner, chunksOf, type Job, type KernelArray } f
 
 /** A job of fewer chunks (16 million numbers, 40 ms on one thread) is not worth the memory of other threads. */
 const WORTHWHILE = 1024;
+/** Chunks that a thread takes: calls and counters cost next to nothing then. */
+const AT_ONCE = 8;
 /** More threads than these wait for memory. */
 const MOST_THREADS = 8;
 
@@ -92,9 +94,9 @@ function startHelper(): Worker {
 export function takeChunks(kernels: ChunkRunner, job: Job, turn: Int32Array): void {
   const chunks = chunksOf(job);
   for (;;) {
-    const chunk = Atomics.add(turn, TURN.next, 1);
-    if (chunk >= chunks) return;
-    kernels.run(job, chunk);
+    const from = Atomics.add(turn, TURN.next, AT_ONCE);
+    if (from >= chunks) return;
+    kernels.run(job, from, Math.min(chunks, from + AT_ONCE));
   }
 }
 

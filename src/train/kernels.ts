@@ -69,8 +69,8 @@ declare const WebAssembly: {
 
 /** What computes chunks of a job, in one thread. */
 export interface ChunkRunner {
-  /** Chunk `index` of a job; chunks may be computed in any order. */
-  run(job: Job, index: number): void;
+  /** Chunks of a job up to `end`; they may be computed in any order. */
+  run(job: Job, start: number, end: number): void;
 }
 
 /** With the processor's widest instructions where they can be had, else in WebAssembly: the same bits. */
@@ -98,10 +98,10 @@ export class NativeKernels implements ChunkRunner {
     this.#places = BigUint64Array.from(this.#tables, (table) => koffi.address(table));
   }
 
-  run(job: Job, index: number): void {
+  run(job: Job, start: number, end: number): void {
     const { bases, bytes, factors } = this.#prepare(job);
-    const count = Math.min(CHUNK, job.arrays[0].length - index * CHUNK);
-    this.#library.chunk(NAMES.indexOf(job.kernel), count, index, bases, bytes, bases.length, factors, this.#places);
+    const count = Math.min(end * CHUNK, job.arrays[0].length) - start * CHUNK;
+    this.#library.chunks(NAMES.indexOf(job.kernel), count, start, bases, bytes, bases.length, factors, this.#places);
   }
 
   #prepare(job: Job): Prepared {
@@ -135,7 +135,11 @@ export class WasmKernels implements ChunkRunner {
     });
   }
 
-  run({ kernel, arrays, factors }: Job, index: number): void {
+  run(job: Job, start: number, end: number): void {
+    for (let index = start; index < end; index++) this.#runOne(job, index);
+  }
+
+  #runOne({ kernel, arrays, factors }: Job, index: number): void {
     const operands: readonly Operand[] = OPERANDS[kernel];
     const count = Math.min(CHUNK, arrays[0].length - index * CHUNK);
     const parts = operands.map(({ at, share = 1, given = false, rest = 0 }, i) => {

@@ -21,8 +21,8 @@ export interface Bf16Library {
   readonly release: (address: bigint, bytes: number) => void;
   /** Runs a tape beside JavaScript (`cupel_run` in native/tape.c). @throws CupelError where an index is beyond its table */
   readonly run: (...args: readonly unknown[]) => Promise<void>;
-  /** Computes one chunk of arrays; see native/optimiser.c. */
-  readonly chunk: (...args: readonly unknown[]) => void;
+  /** Computes chunks of arrays; see native/optimiser.c. */
+  readonly chunks: (...args: readonly unknown[]) => void;
 }
 
 /** Why the kernels cannot run here; undefined where they can. */
@@ -76,8 +76,8 @@ function bind(): Bf16Library {
       callAsync(run, args, (status) => {
         if (status !== 0) throw new CupelError('an id, a position or a target is beyond its table');
       }),
-    chunk: library.func('cupel_chunk', 'void', [
+    chunks: library.func('cupel_chunks', 'void', [
       ...['int32', 'int64', 'int64', 'void*', 'void*', 'int32', 'void*', 'void*'],
-    ]) as Bf16Library['chunk'],
+    ]) as Bf16Library['chunks'],
   };
 }
