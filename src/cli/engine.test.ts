@@ -105,9 +105,4 @@ describe('bfloat16', () => {
     const asked = { precision: true, experts: false };
     await expect(chooseEngine(engine, { ...DISTILL_DEFAULTS, ...more }, asked, session())).rejects.toThrow(reason);
   });
-
-  test('without its instructions it is refused with the reason', () => {
-    expect(whyNoBf16(['avx2'], 'linux-x64')).toMatch(/no AVX-512 with bfloat16/);
-    expect(whyNoBf16(['avx512f', 'avx512_bf16'], 'darwin-arm64')).toMatch(/for Linux on x64/);
-  });
 });

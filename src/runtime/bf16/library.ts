@@ -25,14 +25,20 @@ export interface Bf16Library {
   readonly chunks: (...args: readonly unknown[]) => void;
 }
 
-/** Why the kernels cannot run here; undefined where they can. */
+/** Why the kernels cannot run here, a system that refuses the library included; undefined where they can. */
 export function whyNoBf16(
   sets: readonly string[] = instructionSets(),
   platform = `${process.platform}-${process.arch}`,
 ): string | undefined {
   if (platform !== 'linux-x64') return `the kernels are for Linux on x64, not for ${platform}`;
   if (!sets.includes('avx512_bf16') || !sets.includes('avx512f')) return 'this processor has no AVX-512 with bfloat16';
-  return existsSync(FILE) ? undefined : `${FILE} is missing`;
+  if (!existsSync(FILE)) return `${FILE} is missing`;
+  try {
+    loaded ??= bind();
+    return undefined;
+  } catch (error) {
+    return (error as Error).message;
+  }
 }
 
 let loaded: Bf16Library | undefined;
@@ -44,13 +50,16 @@ let loaded: Bf16Library | undefined;
  */
 export function loadBf16(instructions?: Instructions): Bf16Library {
   const reason = whyNoBf16();
-  if (reason) throw new CupelError(`cannot compute in bfloat16 here: ${reason}`);
-  loaded ??= bind();
+  if (reason || !loaded) throw new CupelError(`cannot compute in bfloat16 here: ${reason}`);
   return { ...loaded, instructions: instructions ?? loaded.instructions };
 }
 
 function bind(): Bf16Library {
-  widenStack();
+  try {
+    widenStack();
+  } catch {
+    // too late, as another library is loaded; it is for those that come later, and these kernels need little
+  }
   const library = koffi.load(FILE);
   const number = (name: string): number => library.func(name, 'int', [])();
   if (number('cupel_width') !== WIDTH)
