@@ -4,7 +4,9 @@ import { axisOf } from '../../graph/dims.ts';
 import type { Node, Value } from '../../graph/node.ts';
 import type { OpName } from '../../graph/op.ts';
 import { bytesOf, sizeOf } from '../../graph/tensor.ts';
+import { attention, attentionGradient } from './attention.ts';
 import type { Step } from './fuse.ts';
+import { crossEntropy, crossEntropyGradient, linearCrossEntropy, linearCrossEntropyGradient } from './loss.ts';
 import { BLOCK_ROWS, type Lower, type Lowering, rowsEach, transposed } from './lowering.ts';
 import { expanded, isDense, permuted, placeOf, reshaped, sliced, type View } from './view.ts';
 
@@ -124,177 +126,6 @@ const matmul: Lower<'matmul'> = (l, { inputs, outputs: [y], attributes: { transA
     return own.length === 0 ? view : expanded(view, [...lead, ...view.shape.slice(-2)]);
   };
   l.product(out, led(transA ? transposed(a) : a), led(transB ? transposed(b) : b), alpha);
-};
-
-const attention: Lower<'attention'> = (l, { inputs, outputs: [o, p], attributes: { scale } }) => {
-  const [q, k, v, mask] = inputs.map((input) => l.view(input));
-  if (!l.wanted(p) && attentionScratch(q.shape, k.shape, v.shape) <= SCRATCH)
-    return attendAtOnce(l, [q, k, v, mask], o, p, scale);
-  const grouped = [q.shape[0], k.shape[1], (q.shape[1] / k.shape[1]) * q.shape[2], q.shape[3]];
-  const rows = reshaped(q, grouped) ?? reshaped(l.dense(q), grouped)!;
-  const scores = l.result(p);
-  l.product(scores, rows, transposed(k), scale);
-  masked(l, scores, mask);
-  const out = l.fresh('float32', l.sizes(o.shape));
-  l.product(reshaped(out, [...grouped.slice(0, 3), v.shape[3]])!, scores, v, 1);
-  if (l.isPart(o)) l.copy(out, l.part(o));
-  else l.bind(o, out);
-};
-
-/** `SCRATCH` in native/tape.h. */
-export const SCRATCH = 16 * 2 ** 20;
-
-/** What the backward kernel needs, which is more than the forward one does, in bytes (native/attention.c). */
-export function attentionScratch(q: readonly number[], k: readonly number[], v: readonly number[]): number {
-  const tiles = (n: number, by: number) => Math.ceil(n / by);
-  const [S, d, T, e] = [q[2], q[3], k[2], v[3]];
-  const [deep, wide, keys, rows] = [d, e, T, S].map((n) => tiles(n, 32));
-  const packed = 2 * (deep + wide + keys) + (tiles(d, 16) + tiles(e, 16) + 2 * tiles(T, 16)) * rows;
-  return 1024 * packed + 4096 * (2 * keys + deep + keys * (deep + wide));
-}
-
-function attendAtOnce(l: Lowering, [q, k, v, mask]: readonly View[], o: Value, p: Value, scale: number): void {
-  const [B, H, S, d] = q.shape;
-  const [, G, T, e] = v.shape;
-  const queries = q.strides[3] === 1 ? q : l.dense(q);
-  const lines = mask.strides[3] === 1 ? mask : l.dense(mask);
-  const logs = l.fresh('float32', [B, H, S]);
-  l.logs.set(p.name, logs);
-  const out = l.part(o);
-  l.add('attention', B * H * Math.ceil(S / BLOCK_ROWS), {
-    3: placeOf(out),
-    5: placeOf(logs),
-    7: placeOf(queries),
-    9: l.tiles(k, true),
-    11: l.tiles(transposed(v), true),
-    13: placeOf(lines),
-    ...Object.fromEntries([scale, B, H, G, S, T, d, e].map((value, i) => [15 + i, value])),
-    ...stridesAt(23, queries),
-    ...stridesAt(26, out),
-    29: lines.strides[2],
-    30: lines.strides[0],
-  });
-}
-
-/** By batch, head and row. */
-function stridesAt(start: number, { strides }: View): Record<number, number> {
-  return Object.fromEntries(strides.slice(0, 3).map((stride, i) => [start + i, stride]));
-}
-
-const attentionGradient: Lower<'attentionGradient'> = (
-  l,
-  { inputs, outputs: [dq, dk, dv], attributes: { scale, of } },
-) => {
-  const [q, k, v, mask, o, dO] = inputs.map((input) => l.view(input));
-  const [B, H, S, d] = q.shape;
-  const [, G, T, e] = v.shape;
-  const shape = [B, H, S, e];
-  const slopes = reshaped(dO, shape) ?? reshaped(l.dense(dO), shape)!;
-  const [queries, results, given] = [q, o, slopes].map((view) => (view.strides[3] === 1 ? view : l.dense(view)));
-  const lines = mask.strides[3] === 1 ? mask : l.dense(mask);
-  const [dQ, dK, dV] = [l.part(dq), l.heads(dk), l.heads(dv)];
-  l.add('attentionGradient', B * G, {
-    3: placeOf(dQ),
-    5: placeOf(dK),
-    7: placeOf(dV),
-    9: placeOf(queries),
-    11: placeOf(results),
-    13: placeOf(given),
-    15: l.tiles(k, true),
-    17: l.tiles(v, true),
-    19: l.tiles(transposed(k), true),
-    21: placeOf(lines),
-    23: placeOf(l.logs.get(of)!),
-    ...Object.fromEntries([scale, B, H, G, S, T, d, e].map((value, i) => [25 + i, value])),
-    ...stridesAt(33, queries),
-    ...stridesAt(36, results),
-    ...stridesAt(39, given),
-    42: lines.strides[2],
-    43: lines.strides[0],
-    ...stridesAt(44, dQ),
-  });
-};
-
-/** Softmax in place of scores [B,G,H/G*S,T] with mask [B,1,S,T] added. */
-function masked(l: Lowering, scores: View, mask: View): void {
-  const width = scores.shape[3];
-  const rows = sizeOf(scores.shape.slice(0, -1));
-  const lines = mask.strides[3] === 1 ? mask : l.dense(mask);
-  const each = rowsEach(width);
-  l.add('softmax', Math.ceil(rows / each), {
-    3: placeOf(scores),
-    5: placeOf(scores),
-    7: rows,
-    8: width,
-    9: each,
-    10: true,
-    11: placeOf(lines),
-    13: rows / scores.shape[0],
-    14: mask.shape[2],
-    15: lines.strides[2],
-    16: lines.strides[0],
-  });
-}
-
-/** Words of a table that make a part's logits, and where they begin. */
-function* parts(table: View, part: number): Generator<{ words: View; first: number }> {
-  const count = table.shape[0];
-  for (let first = 0; first < count; first += part)
-    yield { words: sliced(table, 0, first, Math.min(part, count - first)), first };
-}
-
-const linearCrossEntropy: Lower<'linearCrossEntropy'> = (l, node) => {
-  const [hidden, table] = node.inputs.map((input) => l.view(input));
-  const targets = placeOf(l.dense(l.view(node.inputs[2])));
-  const [loss, total, best] = node.outputs.map((output) => l.result(output));
-  const rows = hidden.shape[0];
-  const state = l.fresh('float32', [rows, 3]);
-  for (const { words, first } of parts(table, node.attributes.part)) {
-    const logits = l.fresh('float32', [rows, words.shape[0]]);
-    l.product(logits, hidden, transposed(words), 1);
-    const place = placeOf(logits);
-    l.add('lossPart', rows, {
-      3: placeOf(state),
-      5: place,
-      7: targets,
-      9: words.shape[0],
-      10: first,
-      11: node.attributes.softCap ?? 0,
-    });
-  }
-  l.add('lossEnd', rows, { 3: placeOf(loss), 5: placeOf(total), 7: placeOf(best), 9: placeOf(state) });
-};
-
-const linearCrossEntropyGradient: Lower<'linearCrossEntropyGradient'> = (l, node) => {
-  const [hidden, table] = node.inputs.map((input) => l.view(input));
-  const [targets, total, dLoss] = node.inputs.slice(2).map((input) => placeOf(l.dense(l.view(input))));
-  const [dHidden, dTable] = node.outputs.map((output) => l.result(output));
-  const rows = hidden.shape[0];
-  let sum: View | null = null;
-  for (const { words, first } of parts(table, node.attributes.part)) {
-    const count = words.shape[0];
-    const logits = l.fresh('float32', [rows, count]);
-    l.product(logits, hidden, transposed(words), 1);
-    const cap = node.attributes.softCap ?? 0;
-    l.add('lossGradientPart', rows, {
-      3: placeOf(logits),
-      5: targets,
-      7: total,
-      9: dLoss,
-      11: count,
-      12: first,
-      13: cap,
-    });
-    const last = first + count === table.shape[0];
-    const next: View = last ? dHidden : l.fresh('float32', dHidden.shape);
-    l.product(next, logits, words, 1);
-    if (sum) {
-      const op = l.ops[l.ops.length - 1];
-      op.fields = { ...op.fields, 2: true, 9: placeOf(sum), 21: hidden.shape[1] };
-    }
-    sum = next;
-    if (dTable) l.product(sliced(dTable, 0, first, count), transposed(logits), hidden, 1);
-  }
 };
 
 /** Adds updates to the rows of what is there. */
@@ -498,22 +329,8 @@ export const LOWERED: Table = {
     else l.copy(from, l.result(y));
     scatter(l, l.view(y), updates, rows);
   },
-  crossEntropy: (l, { inputs, outputs }) => {
-    const [logits, targets] = inputs.map((input) => l.dense(l.view(input)));
-    const [loss, logp] = outputs.map((output) => placeOf(l.result(output)));
-    l.add('crossEntropy', logits.shape[0], {
-      3: loss,
-      5: logp,
-      7: placeOf(logits),
-      9: placeOf(targets),
-      11: logits.shape[1],
-    });
-  },
-  crossEntropyGradient: (l, { inputs, outputs: [y] }) => {
-    const [logp, targets, dLoss] = inputs.map((input) => l.dense(l.view(input)));
-    const [out, from, index, by] = [l.result(y), logp, targets, dLoss].map(placeOf);
-    l.add('crossEntropyGradient', logp.shape[0], { 3: out, 5: from, 7: index, 9: by, 11: logp.shape[1] });
-  },
+  crossEntropy,
+  crossEntropyGradient,
   linearCrossEntropy,
   linearCrossEntropyGradient,
 };

@@ -7,10 +7,11 @@ import type { Graph } from '../../graph/node.ts';
 import { bytesOf, rawBytes, sizeOf, type Tensor } from '../../graph/tensor.ts';
 import { bindSymbols, resultsFor, sizesOf } from '../feeds.ts';
 import type { ProfiledSession, Tensors } from '../session.ts';
+import { attentionScratch, SCRATCH } from './attention.ts';
 import { fuse, type Step } from './fuse.ts';
 import { type Bf16Library, type Instructions, loadBf16 } from './library.ts';
 import { type Lower, Lowering } from './lowering.ts';
-import { attentionScratch, LOWERED, SCRATCH, unknownOps } from './ops.ts';
+import { LOWERED, unknownOps } from './ops.ts';
 import { type WrittenTape, writeTape } from './tape.ts';
 import { wholeOf } from './view.ts';
 
