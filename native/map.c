@@ -102,12 +102,9 @@ void copy(Op op, int64_t item, const Run *r) {
   }
 }
 
-/** 3 out, 5 bytes, 6 bytes an item: zeros, or where 7 is not 0 float32 numbers 8. */
+/** Zeros: 3 out, 5 bytes, 6 bytes an item. */
 void fill(Op op, int64_t item, const Run *r) {
-  char *out = at(op, 3, r) + item * whole(op, 6);
-  int64_t bytes = least(whole(op, 5) - item * whole(op, 6), whole(op, 6));
-  if (!op[7]) memset(out, 0, bytes);
-  else for (int64_t i = 0; i < bytes / 4; i++) ((float *)out)[i] = (float)op[8];
+  memset(at(op, 3, r) + item * whole(op, 6), 0, least(whole(op, 5) - item * whole(op, 6), whole(op, 6)));
 }
 
 static double get(const char *p, int type, int64_t i) {

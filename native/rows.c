@@ -115,7 +115,7 @@ void normWeightGradient(Op op, int64_t item, const Run *r) {
 
 /**
  * 3 out, 5 x, 7 rows, 8 width, 9 rows an item, 10 whether a mask at 11 is added: 13 rows of x for each of its batches, 14 rows of a
- * batch's mask, 15 bytes... its row stride and 16 batch stride.
+ * batch's mask, 15 16 its strides by row and batch.
  */
 void softmax(Op op, int64_t item, const Run *r) {
   int64_t width = whole(op, 8), some = whole(op, 9);

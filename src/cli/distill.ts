@@ -8,6 +8,7 @@ import { DISTILL_DEFAULTS, DISTILL_VERSION, type DistillOptions, distill } from 
 import { ENGINES, type EngineChoice } from '../distill/options.ts';
 import { openCheckpoint } from '../formats/checkpoint.ts';
 import { familyOf } from '../models/families.ts';
+import type { ModelFamily } from '../models/model.ts';
 import { DEVICES, type DeviceChoice } from '../runtime/device.ts';
 import type { OpTime } from '../runtime/profile.ts';
 import { OPTIMISERS, type OptimiserName } from '../train/optimiser.ts';
@@ -145,7 +146,7 @@ export async function runDistill(
 /** The engine is part of what an adapter is made from, so it is known before the artifact has a name. */
 async function withEngine(session: Session, student: Student, choices: DistillChoices) {
   const options = chosen(choices, student);
-  const asked = { precision: choices.precision !== undefined, experts: hasExperts(student) };
+  const asked = { precision: choices.precision !== undefined, experts: familyOfStudent(student).balance !== undefined };
   return chooseEngine(choices.engine ?? 'auto', options, asked, session);
 }
 
@@ -225,18 +226,16 @@ function tokensOrPrompts(): CupelError {
   });
 }
 
-function hasExperts(student: Student): boolean {
+function familyOfStudent(student: Student): ModelFamily {
   const model = openCheckpoint(student.path);
   const family = familyOf(model.config);
   model.close();
-  return family.balance !== undefined;
+  return family;
 }
 
 /** Whole weights take smaller steps than adapters; Lion moves every number by the whole rate; some families take less. */
 function usualRate(student: Student, full?: boolean, optimiser?: OptimiserName): number {
-  const model = openCheckpoint(student.path);
-  const { rateShare = 1 } = familyOf(model.config);
-  model.close();
+  const { rateShare = 1 } = familyOfStudent(student);
   return (DISTILL_DEFAULTS.learningRate / (full ? 20 : 1)) * (optimiser === 'lion' ? 0.1 : 1) * rateShare;
 }
 

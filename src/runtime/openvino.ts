@@ -10,6 +10,7 @@ import { letGoOfPages, trimHeap } from './mapped.ts';
 import { cStrings } from './native-call.ts';
 import { made, type Pointer } from './native-library.ts';
 import { loadOpenvino, type OpenvinoApi } from './openvino-library.ts';
+import { eventsOf } from './profile.ts';
 import type { ProfiledSession, Tensors } from './session.ts';
 
 /** ov_element_type_e */
@@ -153,11 +154,4 @@ function addTimes(api: OpenvinoApi, request: Pointer, times: Map<string, number[
     const kind = `${nodeType} ${execType}`;
     times.set(kind, [...(times.get(kind) ?? []), Number(realTime)]);
   }
-}
-
-/** As ONNX Runtime writes a profile. */
-function eventsOf(times: ReadonlyMap<string, readonly number[]>) {
-  return [...times].flatMap(([op, all]) =>
-    all.map((dur) => ({ cat: 'Node', name: `${op}_kernel_time`, dur, args: { op_name: op } })),
-  );
 }

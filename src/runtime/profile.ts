@@ -38,3 +38,10 @@ export function takeProfile(prefix: string): OpTime[] {
     .map(([op, { calls, seconds }]) => ({ op, calls, seconds, share: seconds / total }))
     .sort((a, b) => b.seconds - a.seconds);
 }
+
+/** Microseconds by kind of node, as ONNX Runtime writes a profile. */
+export function eventsOf(times: ReadonlyMap<string, readonly number[]>) {
+  return [...times].flatMap(([op, all]) =>
+    all.map((dur) => ({ cat: 'Node', name: `${op}_kernel_time`, dur, args: { op_name: op } })),
+  );
+}

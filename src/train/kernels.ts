@@ -1,6 +1,6 @@
 // Updates of optimisers, sums and norms of gradients: with AVX-512 (native/optimiser.c) or in WebAssembly, four numbers at a time, where
-// JavaScript takes three times as long. There chunks of the arrays are copied into its memory and back, so that they may lie anywhere, and so that several threads can work on one set of
-// arrays (crew.ts). Its numbers are float32 on every machine: the same bits everywhere.
+// JavaScript takes three times as long. WebAssembly works on copies of chunks in its own memory, so that arrays may lie anywhere, and so that
+// several threads can work on one set of them (crew.ts). Numbers are float32 on every machine: the same bits everywhere.
 import koffi from 'koffi';
 import { loadBf16, whyNoBf16 } from '../runtime/bf16/library.ts';
 import { BLOCK, SIGNED, UNSIGNED } from './dynamic-code.ts';
@@ -42,7 +42,7 @@ const OPERANDS = {
 } as const satisfies Record<string, readonly Operand[]>;
 
 export type KernelName = keyof typeof OPERANDS;
-/** In the order of `cupel_chunk` in native/optimiser.c. */
+/** In the order of `cupel_chunks` in native/optimiser.c. */
 const NAMES = Object.keys(OPERANDS) as readonly KernelName[];
 
 /** A kernel over whole arrays. */

@@ -2,25 +2,23 @@
 import type { Value } from '../../graph/node.ts';
 import { sizeOf } from '../../graph/tensor.ts';
 import { BLOCK_ROWS, type Lower, type Lowering, rowsEach, transposed } from './lowering.ts';
-import { placeOf, reshaped, type View } from './view.ts';
+import { SCRATCH } from './tape.ts';
+import { placeOf, type View } from './view.ts';
 
 export const attention: Lower<'attention'> = (l, { inputs, outputs: [o, p], attributes: { scale } }) => {
   const [q, k, v, mask] = inputs.map((input) => l.view(input));
   if (!l.wanted(p) && attentionScratch(q.shape, k.shape, v.shape) <= SCRATCH)
     return attendAtOnce(l, [q, k, v, mask], o, p, scale);
   const grouped = [q.shape[0], k.shape[1], (q.shape[1] / k.shape[1]) * q.shape[2], q.shape[3]];
-  const rows = reshaped(q, grouped) ?? reshaped(l.dense(q), grouped)!;
+  const rows = l.reshaped(q, grouped);
   const scores = l.result(p);
   l.product(scores, rows, transposed(k), scale);
   masked(l, scores, mask);
   const out = l.fresh('float32', l.sizes(o.shape));
-  l.product(reshaped(out, [...grouped.slice(0, 3), v.shape[3]])!, scores, v, 1);
+  l.product(l.reshaped(out, [...grouped.slice(0, 3), v.shape[3]]), scores, v, 1);
   if (l.isPart(o)) l.copy(out, l.part(o));
   else l.bind(o, out);
 };
-
-/** `SCRATCH` in native/tape.h. */
-export const SCRATCH = 16 * 2 ** 20;
 
 /** What the backward kernel needs, which is more than the forward one does, in bytes (native/attention.c). */
 export function attentionScratch(q: readonly number[], k: readonly number[], v: readonly number[]): number {
@@ -34,8 +32,8 @@ export function attentionScratch(q: readonly number[], k: readonly number[], v: 
 function attendAtOnce(l: Lowering, [q, k, v, mask]: readonly View[], o: Value, p: Value, scale: number): void {
   const [B, H, S, d] = q.shape;
   const [, G, T, e] = v.shape;
-  const queries = q.strides[3] === 1 ? q : l.dense(q);
-  const lines = mask.strides[3] === 1 ? mask : l.dense(mask);
+  const queries = l.inLines(q);
+  const lines = l.inLines(mask);
   const logs = l.fresh('float32', [B, H, S]);
   l.logs.set(p.name, logs);
   const out = l.part(o);
@@ -67,9 +65,9 @@ export const attentionGradient: Lower<'attentionGradient'> = (
   const [B, H, S, d] = q.shape;
   const [, G, T, e] = v.shape;
   const shape = [B, H, S, e];
-  const slopes = reshaped(dO, shape) ?? reshaped(l.dense(dO), shape)!;
-  const [queries, results, given] = [q, o, slopes].map((view) => (view.strides[3] === 1 ? view : l.dense(view)));
-  const lines = mask.strides[3] === 1 ? mask : l.dense(mask);
+  const slopes = l.reshaped(dO, shape);
+  const [queries, results, given] = [q, o, slopes].map((view) => l.inLines(view));
+  const lines = l.inLines(mask);
   const [dQ, dK, dV] = [l.part(dq), l.heads(dk), l.heads(dv)];
   l.add('attentionGradient', B * G, {
     3: placeOf(dQ),
@@ -97,7 +95,7 @@ export const attentionGradient: Lower<'attentionGradient'> = (
 function masked(l: Lowering, scores: View, mask: View): void {
   const width = scores.shape[3];
   const rows = sizeOf(scores.shape.slice(0, -1));
-  const lines = mask.strides[3] === 1 ? mask : l.dense(mask);
+  const lines = l.inLines(mask);
   const each = rowsEach(width);
   l.add('softmax', Math.ceil(rows / each), {
     3: placeOf(scores),

@@ -5,7 +5,7 @@ import koffi, { type KoffiFunc } from 'koffi';
 import { CupelError } from '../../base/errors.ts';
 import { instructionSets } from '../../base/processor.ts';
 import { callAsync, widenStack } from '../native-call.ts';
-import { WIDTH } from './tape.ts';
+import { SCRATCH, WIDTH } from './tape.ts';
 
 const FILE = join(import.meta.dirname, '..', '..', '..', 'native', 'linux-x64.so');
 
@@ -14,8 +14,6 @@ export type Instructions = 'amx' | 'avx512';
 
 export interface Bf16Library {
   readonly instructions: Instructions;
-  /** Bytes of scratch memory for each thread. */
-  readonly scratch: number;
   /** Address of fresh memory of zeros. @throws CupelError where the system has none left */
   readonly memory: (bytes: number) => bigint;
   readonly release: (address: bigint, bytes: number) => void;
@@ -62,7 +60,7 @@ function bind(): Bf16Library {
   }
   const library = koffi.load(FILE);
   const number = (name: string): number => library.func(name, 'int', [])();
-  if (number('cupel_width') !== WIDTH)
+  if (number('cupel_width') !== WIDTH || number('cupel_scratch') !== SCRATCH)
     throw new CupelError('the kernels are of another version', { place: { file: FILE } });
   const memory = library.func('cupel_memory', 'int64', ['int64']);
   const release = library.func('cupel_release', 'int', ['int64', 'int64']);
@@ -72,7 +70,6 @@ function bind(): Bf16Library {
   const tiles = instructionSets().includes('amx_bf16') && number('cupel_ask_for_tiles') === 0;
   return {
     instructions: tiles ? 'amx' : 'avx512',
-    scratch: number('cupel_scratch'),
     memory: (bytes) => {
       const address = BigInt(memory(bytes));
       if (address > 0n) return address;

@@ -7,7 +7,7 @@ import { sizesOf } from '../feeds.ts';
 import type { Step } from './fuse.ts';
 import type { Buffer } from './memory.ts';
 import type { Fields, KernelName, Place, TapeOp } from './tape.ts';
-import { isDense, joined, permuted, placeOf, sliced, type View, wholeOf } from './view.ts';
+import { isDense, joined, permuted, placeOf, reshaped, sliced, type View, wholeOf } from './view.ts';
 
 /** Numbers that one item of a kernel works on, about: enough to be worth the counter that it is taken from. */
 const ITEM = 16_384;
@@ -203,17 +203,27 @@ export class Lowering {
     return copy;
   }
 
+  /** The same entries, those of the last axis beside each other. */
+  inLines(view: View): View {
+    return view.strides.at(-1) === 1 ? view : this.dense(view);
+  }
+
+  /** The same entries under another shape: where they are, or moved where that cannot be. */
+  reshaped(view: View, shape: readonly number[]): View {
+    return reshaped(view, shape) ?? reshaped(this.dense(view), shape)!;
+  }
+
   /** As many entries from one view to the other. */
   copy(from: View, to: View): void {
     const { shape, strides } = joined(to.shape, from.strides, to.strides);
     const axes = fiveAxes(shape, strides, to);
-    const rows = axes.shape.slice(0, 4).reduce((a, b) => a * b, 1);
+    const rows = sizeOf(axes.shape.slice(0, 4));
     // long lines are cut, so that every thread has some
     if (rows === 1 && axes.shape[4] > 2 * ITEM && axes.shape[4] % ITEM === 0) {
       axes.shape.splice(3, 2, axes.shape[4] / ITEM, ITEM);
       for (const own of axes.strides) own.splice(3, 2, own[4] * ITEM, own[4]);
     }
-    const lines = axes.shape.slice(0, 4).reduce((a, b) => a * b, 1);
+    const lines = sizeOf(axes.shape.slice(0, 4));
     const each = Math.max(1, Math.floor(ITEM / axes.shape[4]));
     this.add('copy', Math.ceil(lines / each), {
       2: bytesOf(to.dtype),
@@ -231,7 +241,7 @@ export class Lowering {
     const { shape, strides } = joined(out.shape, a.strides, b.strides);
     const axes = fiveAxes(shape, strides, out);
     const width = axes.shape[4];
-    const rows = axes.shape.slice(0, 4).reduce((x, y) => x * y, 1);
+    const rows = sizeOf(axes.shape.slice(0, 4));
     const cuts = Math.ceil(width / ITEM);
     const each = cuts > 1 ? 1 : Math.max(1, Math.floor(ITEM / width));
     this.add('map', Math.ceil(rows / each) * cuts, {
@@ -253,7 +263,7 @@ export class Lowering {
   any(which: number, out: View, a: View, b = a, c = a): void {
     const { shape, strides } = joined(out.shape, a.strides, b.strides, c.strides);
     const axes = fiveAxes(shape, strides, out);
-    const rows = axes.shape.slice(0, 4).reduce((x, y) => x * y, 1);
+    const rows = sizeOf(axes.shape.slice(0, 4));
     const each = Math.max(1, Math.floor(1024 / axes.shape[4]));
     this.add('any', Math.ceil(rows / each), {
       2: which,
@@ -273,10 +283,11 @@ export class Lowering {
     });
   }
 
-  fill(out: View, value = 0): void {
+  /** Zeros. */
+  fill(out: View): void {
     const bytes = sizeOf(out.shape) * bytesOf(out.dtype);
     const each = 2 ** 18;
-    this.add('fill', Math.ceil(bytes / each), { 3: placeOf(out), 5: bytes, 6: each, 7: value !== 0, 8: value });
+    this.add('fill', Math.ceil(bytes / each), { 3: placeOf(out), 5: bytes, 6: each });
   }
 
   /**
@@ -333,7 +344,7 @@ export class Lowering {
     const [sR, sK] = view.strides.slice(-2);
     const lead = joined(view.shape.slice(0, -2), view.strides.slice(0, -2));
     if (lead.shape.length > 2) return this.#pack(this.dense(view), right);
-    const batches = lead.shape.reduce((a, b) => a * b, 1);
+    const batches = sizeOf(lead.shape);
     const [down, across] = [Math.ceil(R / 16), Math.ceil(K / 32)];
     const buffer: Buffer = { bytes: batches * down * across * 1024, slot: null };
     const [outer, inner] = lead.shape.length === 2 ? [0, 1] : [-1, 0];

@@ -8,7 +8,7 @@ import { attention, attentionGradient } from './attention.ts';
 import type { Step } from './fuse.ts';
 import { crossEntropy, crossEntropyGradient, linearCrossEntropy, linearCrossEntropyGradient } from './loss.ts';
 import { BLOCK_ROWS, type Lower, type Lowering, rowsEach, transposed } from './lowering.ts';
-import { expanded, isDense, permuted, placeOf, reshaped, sliced, type View } from './view.ts';
+import { expanded, isDense, permuted, placeOf, sliced, type View } from './view.ts';
 
 /** In the order of the enums in native/map.c. */
 const MAPS = [
@@ -94,9 +94,7 @@ function reduction(op: (typeof REDUCTIONS)[number]): Lower<typeof op> {
 
 /** Binds another look at the same memory, or moves it where there is none. */
 function reshape(l: Lowering, x: Value, y: Value): void {
-  const shape = l.sizes(y.shape);
-  const view = l.view(x);
-  l.bind(y, reshaped(view, shape) ?? reshaped(l.dense(view), shape)!);
+  l.bind(y, l.reshaped(l.view(x), l.sizes(y.shape)));
 }
 
 function join(l: Lowering, inputs: readonly Value[], y: Value, axis: number): void {
@@ -116,13 +114,13 @@ const matmul: Lower<'matmul'> = (l, { inputs, outputs: [y], attributes: { transA
   // one matrix for all of a's leading axes: all their rows at once
   if (b.shape.length === 2 && a.shape.length > 2 && !transA) {
     const rows = [sizeOf(a.shape.slice(0, -1)), a.shape.at(-1)!];
-    a = reshaped(a, rows) ?? reshaped(l.dense(a), rows)!;
-    out = reshaped(out, [rows[0], shape.at(-1)!])!;
+    a = l.reshaped(a, rows);
+    out = l.reshaped(out, [rows[0], shape.at(-1)!]);
   }
   const lead = out.shape.slice(0, -2);
   const led = (view: View): View => {
     const own = view.shape.slice(0, -2);
-    if (own.every((size) => size === 1) && lead.length > 0) return reshaped(l.dense(view), view.shape.slice(-2))!;
+    if (own.every((size) => size === 1) && lead.length > 0) return l.reshaped(view, view.shape.slice(-2));
     return own.length === 0 ? view : expanded(view, [...lead, ...view.shape.slice(-2)]);
   };
   l.product(out, led(transA ? transposed(a) : a), led(transB ? transposed(b) : b), alpha);
@@ -275,8 +273,7 @@ export const LOWERED: Table = {
     });
   },
   rope: (l, { inputs, outputs: [y], attributes: { interleaved, inverse } }) => {
-    const given = l.view(inputs[0]);
-    const x = given.strides[3] === 1 ? given : l.dense(given);
+    const x = l.inLines(l.view(inputs[0]));
     const [positions, cos, sin] = inputs.slice(1).map((input) => l.dense(l.view(input)));
     const out = l.heads(y);
     const [batches, heads, rows, width] = x.shape;

@@ -6,13 +6,14 @@ import { CupelError } from '../../base/errors.ts';
 import type { Graph } from '../../graph/node.ts';
 import { bytesOf, rawBytes, sizeOf, type Tensor } from '../../graph/tensor.ts';
 import { bindSymbols, resultsFor, sizesOf } from '../feeds.ts';
+import { eventsOf } from '../profile.ts';
 import type { ProfiledSession, Tensors } from '../session.ts';
-import { attentionScratch, SCRATCH } from './attention.ts';
+import { attentionScratch } from './attention.ts';
 import { fuse, type Step } from './fuse.ts';
 import { type Bf16Library, type Instructions, loadBf16 } from './library.ts';
 import { type Lower, Lowering } from './lowering.ts';
 import { LOWERED, unknownOps } from './ops.ts';
-import { type WrittenTape, writeTape } from './tape.ts';
+import { SCRATCH, type WrittenTape, writeTape } from './tape.ts';
 import { wholeOf } from './view.ts';
 
 export interface Bf16Options {
@@ -77,7 +78,7 @@ export function openBf16(graph: Graph, options: Bf16Options = {}): ProfiledSessi
   const tapes = new Map<string, WrittenTape>();
   const times = new Map<string, number[]>();
   let arena = { address: 0n, bytes: 0 };
-  const scratch = library.memory(threads * library.scratch);
+  const scratch = library.memory(threads * SCRATCH);
   let profiling = options.profile !== undefined;
   let last: Promise<unknown> = Promise.resolve();
 
@@ -120,7 +121,7 @@ export function openBf16(graph: Graph, options: Bf16Options = {}): ProfiledSessi
     close: async () => {
       await last.catch(() => {});
       if (arena.bytes > 0) library.release(arena.address, arena.bytes);
-      library.release(scratch, threads * library.scratch);
+      library.release(scratch, threads * SCRATCH);
       arena = { address: 0n, bytes: 0 };
     },
   };
@@ -149,11 +150,4 @@ async function runTape(
   tape.labels.forEach((label, i) => {
     times.set(label, [...(times.get(label) ?? []), Math.round(cycles[i] * microseconds)]);
   });
-}
-
-/** As ONNX Runtime writes a profile. */
-function eventsOf(times: ReadonlyMap<string, readonly number[]>) {
-  return [...times].flatMap(([op, all]) =>
-    all.map((dur) => ({ cat: 'Node', name: `${op}_kernel_time`, dur, args: { op_name: op } })),
-  );
 }

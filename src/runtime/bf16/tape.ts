@@ -33,6 +33,8 @@ export type KernelName = (typeof KERNELS)[number];
 
 /** `WIDTH` in native/tape.h: numbers of an op. */
 export const WIDTH = 48;
+/** `SCRATCH` there: bytes that a kernel may use for itself, for each thread. */
+export const SCRATCH = 16 * 2 ** 20;
 
 /** Bytes from the start of a buffer. */
 export interface Place {
