@@ -1,8 +1,7 @@
 // Products of matrices in bfloat16 with sums in float32, on AMX or AVX-512's bfloat16 instructions.
 #include "tape.h"
 
-/** 16 rows of 16 pairs to 16 columns of them, or back. */
-static void turn(__m512i v[16]) {
+void turn(__m512i v[16]) {
   __m512i t[16];
   for (int i = 0; i < 16; i += 2) {
     t[i] = _mm512_unpacklo_epi32(v[i], v[i + 1]);
@@ -27,9 +26,6 @@ static void turn(__m512i v[16]) {
     v[i + 12] = _mm512_shuffle_i32x4(t[i + 8], t[i + 12], 0xdd);
   }
 }
-
-static const uint16_t ORDER[32] __attribute__((aligned(64))) = {0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23,
-                                                                8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
 
 static inline void put(char *out, const __m512i v[16]) {
   for (int i = 0; i < 16; i++) _mm512_store_si512((__m512i *)out + i, v[i]);

@@ -32,6 +32,8 @@ static inline char *at(Op op, int i, const Run *run) { return run->slots[(int)op
 static inline int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 /** The first n lanes. */
 static inline __mmask16 lanes(int64_t n) { return n >= 16 ? (__mmask16)0xffff : (__mmask16)((1u << n) - 1); }
+/** As `lanes`, none where n is not above 0. */
+static inline __mmask16 lanesFrom(int64_t n) { return n <= 0 ? 0 : lanes(n); }
 static inline __m512 load(__mmask16 m, const float *p) { return _mm512_maskz_loadu_ps(m, p); }
 static inline void store(float *p, __mmask16 m, __m512 x) { _mm512_mask_storeu_ps(p, m, x); }
 
@@ -58,6 +60,16 @@ static inline __m512 exp16(__m512 x) {
   p = _mm512_scalef_ps(p, n);
   p = _mm512_mask_mov_ps(p, under, _mm512_setzero_ps());
   return _mm512_mask_mov_ps(p, over, _mm512_set1_ps(__builtin_inff()));
+}
+/** 2^x within 1e-7 of it (the best polynomial of degree 5, found by Lawson's iteration); 0 below -150, for x below 128. */
+static inline __m512 power16(__m512 x) {
+  x = _mm512_max_ps(x, _mm512_set1_ps(-200));
+  __m512 n = _mm512_roundscale_ps(x, 8), f = _mm512_sub_ps(x, n);
+  __m512 p = _mm512_fmadd_ps(_mm512_set1_ps(1.3264726899e-3f), f, _mm512_set1_ps(9.6715126606e-3f));
+  p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(5.5507337442e-2f));
+  p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(2.4022242085e-1f));
+  p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(6.9314697760e-1f));
+  return _mm512_scalef_ps(_mm512_fmadd_ps(p, f, _mm512_set1_ps(1)), n);
 }
 static inline __m512 sigmoid16(__m512 x) {
   const __m512 one = _mm512_set1_ps(1);
@@ -96,6 +108,12 @@ static inline double log1(double x) {
 #define BLOCK_ROWS 32
 #define BLOCK_COLUMNS 512
 
+/** The order of numbers in bfloat16 that puts 16 beside 16 others in pairs. */
+static const uint16_t ORDER[32] __attribute__((aligned(64))) = {0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23,
+                                                                8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
+
+/** 16 rows of 16 numbers of 4 bytes to 16 columns of them. */
+void turn(__m512i v[16]);
 void packBlock(const float *block, int64_t row, int64_t column, int64_t columns, int64_t rows, int64_t width, Op op, int forms, int dense, const Run *r);
 void packRows(const float *p, int64_t step, int rows, int64_t columns, int right, char *out, int64_t far);
 void packColumns(const float *p, int64_t step, int rows, int64_t columns, int right, char *out, int64_t far);
