@@ -27,8 +27,9 @@ void turn(__m512i v[16]) {
   }
 }
 
-static inline void put(char *out, const __m512i v[16]) {
-  for (int i = 0; i < 16; i++) _mm512_store_si512((__m512i *)out + i, v[i]);
+static inline void put(char *out, const __m512i v[16], int stream) {
+  if (stream) for (int i = 0; i < 16; i++) _mm512_stream_si512((__m512i *)out + i, v[i]);
+  else for (int i = 0; i < 16; i++) _mm512_store_si512((__m512i *)out + i, v[i]);
 }
 
 /** A row of up to 16 rows' tiles, from `columns` numbers of each that lie together: one tile for 32 of them, `far` bytes apart. */
@@ -38,8 +39,8 @@ void packRows(const float *p, int64_t step, int rows, int64_t columns, int right
     __mmask16 low = lanes(columns - c), high = lanes(columns - c > 16 ? columns - c - 16 : 0);
     for (int i = 0; i < 16; i++)
       v[i] = i < rows ? (__m512i)_mm512_cvtne2ps_pbh(load(high, p + i * step + c + 16), load(low, p + i * step + c)) : _mm512_setzero_si512();
-    if (right) turn(v);
-    put(out, v);
+    if (right & 1) turn(v);
+    put(out, v, right >> 1);
   }
 }
 
@@ -54,8 +55,8 @@ void packColumns(const float *p, int64_t step, int rows, int64_t columns, int ri
       __m512 odd = 2 * i + 1 < rows ? load(m, p + (2 * i + 1) * step + c) : _mm512_setzero_ps();
       v[i] = _mm512_permutexvar_epi16(zip, (__m512i)_mm512_cvtne2ps_pbh(odd, even));
     }
-    if (!right) turn(v);
-    put(out, v);
+    if (!(right & 1)) turn(v);
+    put(out, v, right >> 1);
   }
 }
 
@@ -92,7 +93,7 @@ void pack(Op op, int64_t item, const Run *r) {
   int64_t down = (rows + 15) / 16, across = (k + 31) / 32, parts = sr == 1 ? across : down, batch = item / parts, part = item % parts;
   const float *in = (float *)at(op, 5, r) + batch / whole(op, 12) * whole(op, 13) + batch % whole(op, 12) * whole(op, 14);
   char *out = at(op, 3, r) + batch * down * across * TILE;
-  int right = (int)op[2];
+  int right = (int)op[2] | 2;
   if (sr == 1) {
     packColumns(in + part * 32 * sk, sk, (int)least(32, k - part * 32), rows, right, out + part * TILE, across * TILE);
     return;
@@ -124,7 +125,10 @@ typedef struct {
   int rows, done, half;
 } Pending;
 
-static inline __attribute__((always_inline)) void finishRows(Pending *p, int count) {
+/** Sums of squares of what is written, if anybody wants them. */
+typedef struct { int wanted; __m512 sums; } Squares;
+
+static inline __attribute__((always_inline)) void finishRows(Pending *p, Squares *squares, int count) {
   int to = (int)least(p->rows, p->done + count), whole64 = (__mmask16)(p->low & p->high) == 0xffff && ((uintptr_t)p->to & 63) == 0 && p->ld % 16 == 0;
   __m512 alpha = _mm512_set1_ps(p->alpha);
   for (int i = p->done; i < to; i++) {
@@ -133,6 +137,10 @@ static inline __attribute__((always_inline)) void finishRows(Pending *p, int cou
     if (p->other) {
       x = _mm512_add_ps(x, load(p->low, p->other + i * p->ldOther));
       y = _mm512_add_ps(y, load(p->high, p->other + i * p->ldOther + 16));
+    }
+    if (squares->wanted) {
+      squares->sums = _mm512_mask3_fmadd_ps(x, x, squares->sums, p->low);
+      squares->sums = _mm512_mask3_fmadd_ps(y, y, squares->sums, p->high);
     }
     if (p->half) {
       __m512i both = (__m512i)_mm512_cvtne2ps_pbh(y, x);
@@ -155,7 +163,7 @@ static inline __attribute__((always_inline)) void finishRows(Pending *p, int cou
  * 32 x 32 sums (row stride 32) of two rows of tiles on either side, `farA` and `farB` bytes apart, from what is there or from 0; meanwhile
  * others are finished.
  */
-static inline __attribute__((always_inline)) void block(const char *a, const char *b, int64_t farA, int64_t farB, int64_t tiles, float *sums, int begun, Pending *pending) {
+static inline __attribute__((always_inline)) void block(const char *a, const char *b, int64_t farA, int64_t farB, int64_t tiles, float *sums, int begun, Pending *pending, Squares *squares) {
   int each = pending ? (int)((32 + tiles - 1) / tiles) : 0;
   if (begun) {
     _tile_loadd(0, sums, 128); _tile_loadd(1, sums + 16, 128); _tile_loadd(2, sums + 512, 128); _tile_loadd(3, sums + 528, 128);
@@ -171,7 +179,7 @@ static inline __attribute__((always_inline)) void block(const char *a, const cha
     _tile_loadd(5, a + farA, 64);
     _tile_dpbf16ps(2, 5, 6);
     _tile_dpbf16ps(3, 5, 7);
-    if (pending) finishRows(pending, each);
+    if (pending) finishRows(pending, squares, each);
   }
   _tile_stored(0, sums, 128); _tile_stored(1, sums + 16, 128); _tile_stored(2, sums + 512, 128); _tile_stored(3, sums + 528, 128);
 }
@@ -199,7 +207,7 @@ static void blockWithoutTiles(const char *a, const char *b, int64_t farA, int64_
 }
 
 void multiply(const char *left, const char *right, int64_t farLeft, int64_t farRight, int64_t tiles, float *sums, int begun, const Run *r) {
-  if (r->amx) block(left, right, farLeft, farRight, tiles, sums, begun, 0);
+  if (r->amx) block(left, right, farLeft, farRight, tiles, sums, begun, 0, 0);
   else blockWithoutTiles(left, right, farLeft, farRight, tiles, sums, begun);
 }
 
@@ -210,7 +218,7 @@ void multiply(const char *left, const char *right, int64_t farLeft, int64_t farR
  * out = alpha left right (+ other): 2 whether something is added, 3 out, 5 left tiles, 7 right tiles, 9 what is added, 11 M, 12 N, 13 K, 14 alpha,
  * 15 row stride of out, 16 batch axes' size, 17 18 batch strides of out, 19 20 batches left and right: 1, or 0 where all share one,
  * 21 row stride of what is added (no batches), 22 23 rows and columns of an item (multiples of 32), 24 whether columns go first, 25 whether
- * out is in bfloat16.
+ * out is in bfloat16, 26 whether the sum of the squares of an item's results goes to 27, a float64 an item.
  * Items are batches times M/22 times N/23.
  */
 void product(Op op, int64_t item, const Run *r) {
@@ -226,6 +234,7 @@ void product(Op op, int64_t item, const Run *r) {
   int64_t toM = least(M, at0 + high), toN = least(N, at1 + wide);
   float *sums = (float *)r->scratch;
   Pending pending = {.rows = 0};
+  Squares squares = {(int)op[26], _mm512_setzero_ps()};
   int turn = 0;
   for (int64_t k = 0; k < across; k += DEPTH) {
     int64_t some = least(DEPTH, across - k);
@@ -237,14 +246,15 @@ void product(Op op, int64_t item, const Run *r) {
         const char *a = left + (m / 16 * across + k) * TILE, *b = right + (n / 16 * across + k) * TILE;
         // beyond the last tile the one before is computed again and not used
         int64_t farA = m / 16 + 1 < tilesM ? across * TILE : 0, farB = n / 16 + 1 < tilesN ? across * TILE : 0;
-        if (r->amx) block(a, b, farA, farB, some, own, k > 0, &pending);
+        if (r->amx) block(a, b, farA, farB, some, own, k > 0, &pending, &squares);
         else blockWithoutTiles(a, b, farA, farB, some, own, k > 0);
-        finishRows(&pending, 32);
+        finishRows(&pending, &squares, 32);
         if (k + some < across) continue;
         pending = (Pending){.sums = own, .other = other ? other + m * whole(op, 21) + n : 0,
                             .to = op[25] ? (float *)((uint16_t *)out + m * ld + n) : out + m * ld + n, .half = (int)op[25], .ld = ld, .ldOther = whole(op, 21),
                             .alpha = (float)op[14], .low = lanes(N - n), .high = lanes(N - n > 16 ? N - n - 16 : 0), .rows = (int)least(32, M - m)};
       }
   }
-  finishRows(&pending, 32);
+  finishRows(&pending, &squares, 32);
+  if (squares.wanted) ((double *)at(op, 27, r))[item] = _mm512_reduce_add_ps(squares.sums);
 }

@@ -36,6 +36,26 @@ void reduce(Op op, int64_t item, const Run *r) {
   }
 }
 
+/** Sums of squares in float64, one an item: 3 out, 5 x, 7 numbers, 8 numbers an item. */
+void sumSquares(Op op, int64_t item, const Run *r) {
+  const float *x = (float *)at(op, 5, r);
+  __m512 sum = _mm512_setzero_ps(), more = sum;
+  for (int64_t i = item * whole(op, 8), to = least(whole(op, 7), i + whole(op, 8)); i < to; i += 32) {
+    __m512 a = load(lanesFrom(to - i), x + i), b = load(lanesFrom(to - i - 16), x + i + 16);
+    sum = _mm512_fmadd_ps(a, a, sum);
+    more = _mm512_fmadd_ps(b, b, more);
+  }
+  ((double *)at(op, 3, r))[item] = (double)_mm512_reduce_add_ps(sum) + (double)_mm512_reduce_add_ps(more);
+}
+
+/** 3 out: the sum of 7 numbers in float64 at 5. */
+void total(Op op, int64_t item, const Run *r) {
+  const double *parts = (double *)at(op, 5, r);
+  double sum = 0;
+  for (int64_t i = 0; i < whole(op, 7); i++) sum += parts[i];
+  ((float *)at(op, 3, r))[item] = (float)sum;
+}
+
 /** 3 y, 5 inverse, 7 x, 9 weight, 11 epsilon, 12 rows, 13 width, 16.. forms of y (packBlock), 28 whether y itself is kept. Items are 32 rows. */
 void rmsNorm(Op op, int64_t item, const Run *r) {
   int64_t width = whole(op, 13), rows = whole(op, 12), row = item * BLOCK_ROWS;

@@ -121,4 +121,4 @@ void multiply(const char *left, const char *right, int64_t farLeft, int64_t farR
 
 Kernel map, copy, fill, any, reduce, rmsNorm, rmsNormGradient, softmax, softmaxGradient, rope, gather, scatterAdd,
     crossEntropy, crossEntropyGradient, lossPart, lossEnd, lossGradientPart, pack, product, gated, gatedGradient, normWeightGradient,
-    attention, attentionGradient;
+    attention, attentionGradient, sumSquares, total;

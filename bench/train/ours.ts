@@ -66,7 +66,7 @@ let tokens = 0;
 for (let step = 0; step <= steps; step++) {
   const started = performance.now();
   const result = await trainer.step(theta, step);
-  optimiser.update(theta, result.gradient, 1e-4, globalNorm(result.gradient, crew));
+  optimiser.update(theta, result.gradient, 1e-4, result.norm ?? globalNorm(result.gradient, crew));
   seconds.push((performance.now() - started) / 1000);
   tokens = result.tokens;
   told(`step ${step}`);

@@ -106,6 +106,8 @@ export class Builder {
   reduceMean = (x: Value, axes: readonly number[], keep = false) => this.#one('reduceMean', [x], { axes, keep });
   reduceMax = (x: Value, axes: readonly number[], keep = false) => this.#one('reduceMax', [x], { axes, keep });
 
+  sumOfSquares = (parts: readonly Value[]) => this.#one('sumOfSquares', parts, NONE);
+
   reshape = (x: Value, shape: readonly Dim[]) => this.#one('reshape', [x], { shape });
   /** For shapes with two unknown sizes. */
   reshapeLike = (x: Value, like: Value) => this.#one('reshapeLike', [x, like], NONE);

@@ -42,6 +42,8 @@ export interface OpAttributes {
   reduceSum: Axes;
   reduceMean: Axes;
   reduceMax: Axes;
+  /** (x, ...): the sum of the squares of all their entries, [] */
+  sumOfSquares: None;
   // arrangement
   reshape: { readonly shape: Shape };
   /** (x, like): x in the shape of like, which has as many elements */

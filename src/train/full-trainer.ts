@@ -44,14 +44,17 @@ type GraphParts = Pick<FullTrainerOptions, 'base' | 'layout' | 'precision' | 're
 /** Cupel's own kernels leave out what comes after a query by themselves; chunks are for memory that a long row would take. */
 const OWN_CHUNK = 512;
 
-/** Inputs of `feeds` and the weights by their names; outputs `loss` and, for each weight, `gradient.NAME`. */
-export function fullStepGraph({ base, layout, precision, recompute, shape, chunk }: GraphParts): Graph {
+/** Inputs of `feeds` and the weights by their names; outputs `loss`, for each weight `gradient.NAME`, and with `squares` the sum of theirs. */
+export function fullStepGraph(parts: GraphParts & { readonly squares?: boolean }): Graph {
+  const { base, layout, precision, recompute, shape, chunk } = parts;
   const b = new Builder();
   const { weights, inputs } = movingWeights(b, layout, precision);
   const loss = stepLoss(b, batchLoss(b, base, shape, weights, chunk));
-  gradients(b, loss, inputs, { recompute }).forEach((gradient, i) => {
+  const all = gradients(b, loss, inputs, { recompute });
+  all.forEach((gradient, i) => {
     b.output(`gradient.${inputs[i].name}`, gradient);
   });
+  if (parts.squares) b.output('squares', b.sumOfSquares(all));
   b.output('loss', loss);
   return b.graph();
 }
@@ -75,7 +78,7 @@ export function bf16Arenas(
   const share = tokens(validation) / tokens(training);
   const memory = (graph: Graph, most: number) => bf16Memory(pruned(graph), new Map([['A', Math.ceil(most)]]));
   return (
-    memory(fullStepGraph({ ...parts, shape: training.layout, chunk: OWN_CHUNK }), answers) +
+    memory(fullStepGraph({ ...parts, shape: training.layout, chunk: OWN_CHUNK, squares: true }), answers) +
     memory(fullValidationGraph({ ...parts, shape: validation.layout, chunk: OWN_CHUNK }), share * answers)
   );
 }
@@ -88,7 +91,9 @@ export async function openFullTrainer(
 ): Promise<Trainer> {
   const { layout, runtime, seed, weighting, promptWeight } = options;
   const chunk = runtime.bf16 ? OWN_CHUNK : undefined;
-  const step = await openOnnx(pruned(fullStepGraph({ ...options, shape: training.layout, chunk })), runtime);
+  // others would compute it on one thread
+  const squares = runtime.bf16 !== undefined;
+  const step = await openOnnx(pruned(fullStepGraph({ ...options, shape: training.layout, chunk, squares })), runtime);
   const checking = fullValidationGraph({ ...options, shape: validation.layout, chunk });
   const validate = await openOnnx(pruned(checking), { ...runtime, profile: undefined, openvino: undefined });
   const batches = await validationBatches({ frozen: null }, validation, weighting);
@@ -102,8 +107,9 @@ export async function openFullTrainer(
     step: async (theta, number) => {
       const { samples, groups } = training;
       const batch = packBatch(samples, groups, training.layout, placementAt(number), weighting, promptWeight);
-      const { loss } = await step.run({ ...feeds(batch), ...tensorsOf(layout, theta) }, into);
-      return { loss: floats(loss)[0], gradient, tokens: batch.tokens, weight: batch.weight };
+      const results = await step.run({ ...feeds(batch), ...tensorsOf(layout, theta) }, into);
+      const norm = squares ? Math.sqrt(floats(results.squares)[0]) : undefined;
+      return { loss: floats(results.loss)[0], gradient, norm, tokens: batch.tokens, weight: batch.weight };
     },
     validate: (theta) => runValidation(validate, validation, batches, tensorsOf(layout, theta)),
     close: async () => {

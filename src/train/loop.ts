@@ -11,6 +11,8 @@ export interface StepResult {
   readonly loss: number;
   /** May be reused by the next step. */
   readonly gradient: Float32Array;
+  /** Of the gradient, where it was computed with it: `globalNorm`. */
+  readonly norm?: number;
   /** Tokens computed, padding excluded. */
   readonly tokens: number;
   /** Sum of the weights of the losses before they were made to sum to 1: what the batch would count for in a larger one. */
@@ -212,8 +214,11 @@ class Run {
   async #oneStep(): Promise<void> {
     const state = this.#state;
     const before = this.#hooks.clock();
-    const { loss, gradient, tokens, range } = await this.#trainee.step(this.#theta, this.#step + state.skipped);
-    const norm = globalNorm(gradient, this.#options.crew);
+    const { loss, gradient, tokens, range, ...known } = await this.#trainee.step(
+      this.#theta,
+      this.#step + state.skipped,
+    );
+    const norm = known.norm ?? globalNorm(gradient, this.#options.crew);
     const wrong = fault(state.guard, loss, norm);
     if (wrong) return this.#rollBack(wrong);
     const lr = this.#rate() * state.rateFactor;

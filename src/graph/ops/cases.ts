@@ -310,4 +310,12 @@ export const CASES: { readonly [K in OpName]: readonly OpCase[] } = {
     // a value between two levels may round the other way
     tolerance: 3e-2,
   })),
+  sumOfSquares: [
+    { inputs: cube, build: (g, { x }) => one(g.sumOfSquares([x])) },
+    {
+      inputs: { x: normal(7, 40), w: normal(40, 5), b: normal(3, 333) },
+      build: (g, { x, w, b }) => one(g.sumOfSquares([g.matmul(x, w), b])),
+      tolerance: 1e-3,
+    },
+  ],
 };

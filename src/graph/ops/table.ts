@@ -21,6 +21,7 @@ import { reshape, reshapeLike } from './reshape.ts';
 import { rope } from './rope.ts';
 import { gather, scatterAdd } from './rows.ts';
 import { softmax, softmaxGradient } from './softmax.ts';
+import { sumOfSquares } from './sum-of-squares.ts';
 
 export const OPS: OpTable = {
   abs,
@@ -74,6 +75,7 @@ export const OPS: OpTable = {
   softmaxGradient,
   split,
   sub,
+  sumOfSquares,
   tanh,
   topMask,
   transpose,

@@ -184,9 +184,7 @@ export class Lowering {
   maker(view: View, ...kernels: readonly KernelName[]): TapeOp | undefined {
     if (this.#shared.has(view.buffer) || view.buffer.slot !== null || !isDense(view)) return undefined;
     const op = this.ops[this.#touched.get(view.buffer) ?? -1];
-    return op && kernels.includes(op.kernel) && sizeOf(view.shape) * bytesOf(view.dtype) === view.buffer.bytes
-      ? op
-      : undefined;
+    return op && kernels.includes(op.kernel) && isAll(view) ? op : undefined;
   }
 
   /** Whether a view is there when an op runs. */
@@ -283,6 +281,27 @@ export class Lowering {
     });
   }
 
+  /** One number: the sum of the squares of all entries. Products add up those of what they write. */
+  sumOfSquares(out: View, views: readonly View[]): void {
+    const sums: Buffer = { bytes: 0, slot: null };
+    const room = (items: number): Place => {
+      const place = { buffer: sums, offset: sums.bytes };
+      sums.bytes += 8 * items;
+      return place;
+    };
+    for (const view of views) {
+      const size = sizeOf(view.shape);
+      const maker = this.ops[this.#touched.get(view.buffer) ?? -1];
+      if (maker?.kernel === 'product' && isAll(view) && !this.#halves.has(view.buffer)) {
+        maker.fields = { ...maker.fields, 26: true, 27: room(maker.items) };
+        continue;
+      }
+      const items = Math.ceil(size / (4 * ITEM));
+      this.add('sumSquares', items, { 3: room(items), 5: placeOf(this.dense(view)), 7: size, 8: 4 * ITEM });
+    }
+    this.add('total', 1, { 3: placeOf(out), 5: { buffer: sums, offset: 0 }, 7: sums.bytes / 8 });
+  }
+
   /** Zeros. */
   fill(out: View): void {
     const bytes = sizeOf(out.shape) * bytesOf(out.dtype);
@@ -370,6 +389,11 @@ export class Lowering {
     this.#ids.set(buffer, id);
     return id;
   }
+}
+
+/** Whether a view has every entry of its memory. */
+function isAll({ buffer, dtype, shape }: View): boolean {
+  return sizeOf(shape) * bytesOf(dtype) === buffer.bytes;
 }
 
 function isGated(op: Step['op']): boolean {

@@ -320,6 +320,11 @@ export const LOWERED: Table = {
     l.fill(out);
     scatter(l, out, updates, rows);
   },
+  sumOfSquares: (l, { inputs, outputs: [y] }) =>
+    l.sumOfSquares(
+      l.result(y),
+      inputs.map((input) => l.view(input)),
+    ),
   scatterInto: (l, { inputs: [x, updates, rows], outputs: [y] }) => {
     const from = l.view(x);
     if (l.maker(from, 'product')) l.bind(y, from);

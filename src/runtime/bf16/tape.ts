@@ -27,6 +27,8 @@ const KERNELS = [
   'normWeightGradient',
   'attention',
   'attentionGradient',
+  'sumSquares',
+  'total',
 ] as const;
 
 export type KernelName = (typeof KERNELS)[number];
