@@ -214,11 +214,28 @@ void multiply(const char *left, const char *right, int64_t farLeft, int64_t farR
 /** Tiles of K that are multiplied at a time, at most. */
 #define DEPTH 64
 
+/** Some tiles of K of one of the products that are added up. */
+typedef struct {
+  const char *left, *right;
+  /** Tiles in a row of both sides, and those of them that are multiplied. */
+  int64_t across, from, some;
+} Chunk;
+#define MOST_CHUNKS 64
+
+/** The chunks of a product's K, at most so many that they fit. */
+static int chunksOf(Chunk *chunks, int count, const char *left, const char *right, int64_t K) {
+  int64_t across = (K + 31) / 32, depth = DEPTH;
+  while ((across + depth - 1) / depth > MOST_CHUNKS / 4) depth *= 2;
+  for (int64_t k = 0; k < across; k += depth) chunks[count++] = (Chunk){left, right, across, k, least(depth, across - k)};
+  return count;
+}
+
 /**
  * out = alpha left right (+ other): 2 whether something is added, 3 out, 5 left tiles, 7 right tiles, 9 what is added, 11 M, 12 N, 13 K, 14 alpha,
  * 15 row stride of out, 16 batch axes' size, 17 18 batch strides of out, 19 20 batches left and right: 1, or 0 where all share one,
  * 21 row stride of what is added (no batches), 22 23 rows and columns of an item (multiples of 32), 24 whether columns go first, 25 whether
  * out is in bfloat16, 26 whether the sum of the squares of an item's results goes to 27, a float64 an item.
+ * 29 products that are added, of left and right tiles at 30 32, 35 37 and 40 42 over a K of 34, 39 and 44 (no batches).
  * Items are batches times M/22 times N/23.
  */
 void product(Op op, int64_t item, const Run *r) {
@@ -235,21 +252,24 @@ void product(Op op, int64_t item, const Run *r) {
   float *sums = (float *)r->scratch;
   Pending pending = {.rows = 0};
   Squares squares = {(int)op[26], _mm512_setzero_ps()};
+  Chunk chunks[MOST_CHUNKS];
+  int count = chunksOf(chunks, 0, left, right, whole(op, 13));
+  for (int i = 0; i < op[29]; i++) count = chunksOf(chunks, count, at(op, 30 + 5 * i, r), at(op, 32 + 5 * i, r), whole(op, 34 + 5 * i));
   int turn = 0;
-  for (int64_t k = 0; k < across; k += DEPTH) {
-    int64_t some = least(DEPTH, across - k);
+  for (int c = 0; c < count; c++) {
+    const Chunk chunk = chunks[c];
     for (int64_t n = at1; n < toN; n += 32)
       for (int64_t m = at0; m < toM; m += 32) {
         // one is computed while the other is written
-        float *own = sums + 1024 * (across <= DEPTH ? turn : (n - at1) / 32 * (high / 32) + (m - at0) / 32);
+        float *own = sums + 1024 * (count == 1 ? turn : (n - at1) / 32 * (high / 32) + (m - at0) / 32);
         turn = !turn;
-        const char *a = left + (m / 16 * across + k) * TILE, *b = right + (n / 16 * across + k) * TILE;
+        const char *a = chunk.left + (m / 16 * chunk.across + chunk.from) * TILE, *b = chunk.right + (n / 16 * chunk.across + chunk.from) * TILE;
         // beyond the last tile the one before is computed again and not used
-        int64_t farA = m / 16 + 1 < tilesM ? across * TILE : 0, farB = n / 16 + 1 < tilesN ? across * TILE : 0;
-        if (r->amx) block(a, b, farA, farB, some, own, k > 0, &pending, &squares);
-        else blockWithoutTiles(a, b, farA, farB, some, own, k > 0);
+        int64_t farA = m / 16 + 1 < tilesM ? chunk.across * TILE : 0, farB = n / 16 + 1 < tilesN ? chunk.across * TILE : 0;
+        if (r->amx) block(a, b, farA, farB, chunk.some, own, c > 0, &pending, &squares);
+        else blockWithoutTiles(a, b, farA, farB, chunk.some, own, c > 0);
         finishRows(&pending, &squares, 32);
-        if (k + some < across) continue;
+        if (c + 1 < count) continue;
         pending = (Pending){.sums = own, .other = other ? other + m * whole(op, 21) + n : 0,
                             .to = op[25] ? (float *)((uint16_t *)out + m * ld + n) : out + m * ld + n, .half = (int)op[25], .ld = ld, .ldOther = whole(op, 21),
                             .alpha = (float)op[14], .low = lanes(N - n), .high = lanes(N - n > 16 ? N - n - 16 : 0), .rows = (int)least(32, M - m)};

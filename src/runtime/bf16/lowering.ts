@@ -48,6 +48,7 @@ export class Lowering {
   readonly #gated: ReadonlySet<string>;
   /** Buffers of numbers in bfloat16. */
   readonly #halves = new Set<Buffer>();
+  readonly #left = new Set<TapeOp>();
   /** The logs of attention's row sums, by the names of the probabilities. */
   readonly logs = new Map<string, View>();
 
@@ -177,7 +178,7 @@ export class Lowering {
       const { [place]: _, ...rest } = op.fields;
       op.fields = { ...rest, [kept]: false };
     }
-    return this.ops;
+    return this.ops.filter((op) => !this.#left.has(op));
   }
 
   /** The op that made all of a buffer, which one value alone reads, so that what follows may become part of it; else undefined. */
@@ -185,6 +186,11 @@ export class Lowering {
     if (this.#shared.has(view.buffer) || view.buffer.slot !== null || !isDense(view)) return undefined;
     const op = this.ops[this.#touched.get(view.buffer) ?? -1];
     return op && kernels.includes(op.kernel) && isAll(view) ? op : undefined;
+  }
+
+  /** Takes back an op whose result nobody reads any more. */
+  leaveOut(op: TapeOp): void {
+    this.#left.add(op);
   }
 
   /** Whether a view is there when an op runs. */

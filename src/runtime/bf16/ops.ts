@@ -8,6 +8,7 @@ import { attention, attentionGradient } from './attention.ts';
 import type { Step } from './fuse.ts';
 import { crossEntropy, crossEntropyGradient, linearCrossEntropy, linearCrossEntropyGradient } from './loss.ts';
 import { BLOCK_ROWS, type Lower, type Lowering, rowsEach, transposed } from './lowering.ts';
+import type { Fields, TapeOp } from './tape.ts';
 import { expanded, isDense, permuted, placeOf, sliced, type View } from './view.ts';
 
 /** In the order of the enums in native/map.c. */
@@ -32,12 +33,43 @@ function map(op: MapName): Lower<MapName> {
   };
 }
 
+/** Products that one can add to itself, and where they are told of. */
+const PARTS = { count: 29, most: 3, first: 30, step: 5 };
+
+/** One product in place of two whose results are added: what the first makes is never written. */
+function summed(l: Lowering, views: readonly View[], y: Value): boolean {
+  const [one, other] = views.map((view) => l.maker(view, 'product'));
+  if (!one || !other || one === other) return false;
+  const [into, from] = l.isBefore(views[0], other) ? [other, one] : [one, other];
+  const parts = (op: TapeOp) => Number(op.fields[PARTS.count] ?? 0);
+  const alike = [11, 12, 14, 15, 19, 20].every((at) => into.fields[at] === from.fields[at]) && !into.fields[19];
+  const own = parts(from);
+  if (!alike || into.fields[25] || from.fields[25] || (into.fields[2] && from.fields[2])) return false;
+  if (parts(into) + own + 1 > PARTS.most) return false;
+  const added = [[5, 7, 13], ...Array.from({ length: own }, (_, i) => partFields(i))];
+  const fields = added.flatMap((at, i) =>
+    partFields(parts(into) + i).map((to, j) => [to, from.fields[at[j]]] as const),
+  );
+  const sum: Fields = from.fields[2] ? { 2: true, 9: from.fields[9], 21: from.fields[21] } : {};
+  into.fields = { ...into.fields, ...Object.fromEntries(fields), ...sum, [PARTS.count]: parts(into) + own + 1 };
+  l.leaveOut(from);
+  l.bind(y, { ...views[into === other ? 1 : 0], shape: l.sizes(y.shape) });
+  return true;
+}
+
+/** Of the left tiles, the right tiles and K of a product that another adds. */
+function partFields(i: number): readonly [number, number, number] {
+  const first = PARTS.first + PARTS.step * i;
+  return [first, first + 2, first + 4];
+}
+
 /** Ops that can add a tensor to their result, and where they are told of it. */
 const ADDING = { product: { flag: 2, place: 9, stride: 21 }, rmsNormGradient: { flag: 16, place: 17, stride: null } };
 
 function added(l: Lowering, inputs: readonly Value[], y: Value, shape: readonly number[]): boolean {
   const views = inputs.map((input) => l.view(input));
   if (!views.every((view) => isDense(view) && sizeOf(view.shape) === sizeOf(shape))) return false;
+  if (summed(l, views, y)) return true;
   for (const [view, other] of [
     [views[1], views[0]],
     [views[0], views[1]],
