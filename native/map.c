@@ -183,7 +183,7 @@ void gated(Op op, int64_t item, const Run *r) {
         __m512 x = loadEither(m, gate, o, half), none = _mm512_setzero_ps();
         _mm512_store_ps(block + i * BLOCK_COLUMNS + c, _mm512_mul_ps(silu ? one(SILU, x, none, none) : one(GELU, x, none, none), loadEither(m, up, o, half)));
       }
-    packBlock(block, row, column, columns, rows, width, op, 12, op[24] ? 3 : 0, r);
+    packBlock(block, BLOCK_COLUMNS, row, column, columns, rows, width, op, 12, op[24] ? 3 : 0, r);
   }
 }
 
@@ -214,7 +214,7 @@ void gatedGradient(Op op, int64_t item, const Run *r) {
           _mm512_store_ps(second + b, _mm512_mul_ps(d, one(GELU, x, unit, unit)));
         }
       }
-    packBlock(first, row, column, columns, rows, width, op, 16, op[40] ? 3 : 0, r);
-    packBlock(second, row, column, columns, rows, width, op, 28, op[41] ? 5 : 0, r);
+    packBlock(first, BLOCK_COLUMNS, row, column, columns, rows, width, op, 16, op[40] ? 3 : 0, r);
+    packBlock(second, BLOCK_COLUMNS, row, column, columns, rows, width, op, 28, op[41] ? 5 : 0, r);
   }
 }

@@ -32,7 +32,10 @@ static inline void put(char *out, const __m512i v[16], int stream) {
   else for (int i = 0; i < 16; i++) _mm512_store_si512((__m512i *)out + i, v[i]);
 }
 
-/** A row of up to 16 rows' tiles, from `columns` numbers of each that lie together: one tile for 32 of them, `far` bytes apart. */
+/**
+ * A row of up to 16 rows' tiles, from `columns` numbers of each that lie together: one tile for 32 of them, `far` bytes apart. `right` is 1 for
+ * the right side; with STREAM beside they are written past the caches.
+ */
 void packRows(const float *p, int64_t step, int rows, int64_t columns, int right, char *out, int64_t far) {
   __m512i v[16];
   for (int64_t c = 0; c < columns; c += 32, out += far) {
@@ -40,7 +43,7 @@ void packRows(const float *p, int64_t step, int rows, int64_t columns, int right
     for (int i = 0; i < 16; i++)
       v[i] = i < rows ? (__m512i)_mm512_cvtne2ps_pbh(load(high, p + i * step + c + 16), load(low, p + i * step + c)) : _mm512_setzero_si512();
     if (right & 1) turn(v);
-    put(out, v, right >> 1);
+    put(out, v, right & STREAM);
   }
 }
 
@@ -56,31 +59,38 @@ void packColumns(const float *p, int64_t step, int rows, int64_t columns, int ri
       v[i] = _mm512_permutexvar_epi16(zip, (__m512i)_mm512_cvtne2ps_pbh(odd, even));
     }
     if (!(right & 1)) turn(v);
-    put(out, v, right >> 1);
+    put(out, v, right & STREAM);
   }
 }
 
 /**
- * What becomes of a block [32][512] of a result [rows, width]: tiles in up to four forms, each a flag and a place from `forms` on (left
+ * What becomes of a block [32][columns] of a result [rows, width] whose rows lie `step` apart: tiles in up to four forms, each a flag and a place from `forms` on (left
  * and right side of products over the width, left and right side of products over the rows), and the numbers themselves at 3 or
  * 5 (`dense` is that place's position, or 0).
  */
-void packBlock(const float *block, int64_t row, int64_t column, int64_t columns, int64_t rows, int64_t width, Op op, int forms, int dense, const Run *r) {
+void packBlock(const float *block, int64_t step, int64_t row, int64_t column, int64_t columns, int64_t rows, int64_t width, Op op, int forms, int dense, const Run *r) {
   int some = (int)least(BLOCK_ROWS, rows - row);
   int64_t across = (width + 31) / 32, down = (rows + 31) / 32;
   for (int right = 0; right < 2; right++)
     if (op[forms + 3 * right])
       for (int half = 0; half < some; half += 16)
-        packRows(block + half * BLOCK_COLUMNS, BLOCK_COLUMNS, (int)least(16, some - half), columns, right,
+        packRows(block + half * step, step, (int)least(16, some - half), columns, right,
                  at(op, forms + 3 * right + 1, r) + ((row + half) / 16 * across + column / 32) * TILE, TILE);
   for (int right = 0; right < 2; right++)
+    // those over the rows are for the weights' gradients, which come later: past the caches
     if (op[forms + 6 + 3 * right])
-      packColumns(block, BLOCK_COLUMNS, some, columns, right, at(op, forms + 7 + 3 * right, r) + (column / 16 * down + row / 32) * TILE, down * TILE);
+      packColumns(block, step, some, columns, right | STREAM, at(op, forms + 7 + 3 * right, r) + (column / 16 * down + row / 32) * TILE, down * TILE);
   if (!dense) return;
   for (int i = 0; i < some; i++) {
     float *out = (float *)at(op, dense, r) + (row + i) * width + column;
-    for (int64_t c = 0; c < columns; c += 16) store(out + c, lanes(columns - c), _mm512_load_ps(block + i * BLOCK_COLUMNS + c));
+    for (int64_t c = 0; c < columns; c += 16) store(out + c, lanes(columns - c), _mm512_load_ps(block + i * step + c));
   }
+}
+
+/** Tiles of a matrix [rows, width], of all forms that are asked for at once: 5 in, 7 rows, 8 width, 10.. forms (packBlock). Items are 32 rows. */
+void tiles(Op op, int64_t item, const Run *r) {
+  int64_t rows = whole(op, 7), width = whole(op, 8), row = item * BLOCK_ROWS;
+  packBlock((float *)at(op, 5, r) + row * width, width, row, 0, width, rows, width, op, 10, 0, r);
 }
 
 /**
@@ -93,7 +103,7 @@ void pack(Op op, int64_t item, const Run *r) {
   int64_t down = (rows + 15) / 16, across = (k + 31) / 32, parts = sr == 1 ? across : down, batch = item / parts, part = item % parts;
   const float *in = (float *)at(op, 5, r) + batch / whole(op, 12) * whole(op, 13) + batch % whole(op, 12) * whole(op, 14);
   char *out = at(op, 3, r) + batch * down * across * TILE;
-  int right = (int)op[2] | 2;
+  int right = (int)op[2] | STREAM;
   if (sr == 1) {
     packColumns(in + part * 32 * sk, sk, (int)least(32, k - part * 32), rows, right, out + part * TILE, across * TILE);
     return;

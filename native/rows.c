@@ -80,7 +80,7 @@ void rmsNorm(Op op, int64_t item, const Run *r) {
         _mm512_store_ps(block + i * BLOCK_COLUMNS + c, v);
       }
     }
-    packBlock(block, row, column, columns, rows, width, op, 16, op[28] ? 3 : 0, r);
+    packBlock(block, BLOCK_COLUMNS, row, column, columns, rows, width, op, 16, op[28] ? 3 : 0, r);
   }
 }
 
@@ -115,7 +115,7 @@ void rmsNormGradient(Op op, int64_t item, const Run *r) {
         _mm512_store_ps(block + i * BLOCK_COLUMNS + c, g);
       }
     }
-    packBlock(block, row, column, columns, rows, width, op, 20, op[32] ? 3 : 0, r);
+    packBlock(block, BLOCK_COLUMNS, row, column, columns, rows, width, op, 20, op[32] ? 3 : 0, r);
   }
 }
 

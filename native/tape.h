@@ -121,11 +121,13 @@ static const uint16_t ORDER[32] __attribute__((aligned(64))) = {0, 16, 1, 17, 2,
 
 /** 16 rows of 16 numbers of 4 bytes to 16 columns of them. */
 void turn(__m512i v[16]);
-void packBlock(const float *block, int64_t row, int64_t column, int64_t columns, int64_t rows, int64_t width, Op op, int forms, int dense, const Run *r);
+/** Beside the side that tiles are for: written past the caches. */
+#define STREAM 2
+void packBlock(const float *block, int64_t step, int64_t row, int64_t column, int64_t columns, int64_t rows, int64_t width, Op op, int forms, int dense, const Run *r);
 void packRows(const float *p, int64_t step, int rows, int64_t columns, int right, char *out, int64_t far);
 void packColumns(const float *p, int64_t step, int rows, int64_t columns, int right, char *out, int64_t far);
 void multiply(const char *left, const char *right, int64_t farLeft, int64_t farRight, int64_t tiles, float *sums, int begun, const Run *r);
 
 Kernel map, copy, fill, any, reduce, rmsNorm, rmsNormGradient, softmax, softmaxGradient, rope, gather, scatterAdd,
-    crossEntropy, crossEntropyGradient, lossPart, lossEnd, lossGradientPart, pack, product, gated, gatedGradient, normWeightGradient,
+    crossEntropy, crossEntropyGradient, lossPart, lossEnd, lossGradientPart, pack, tiles, product, gated, gatedGradient, normWeightGradient,
     attention, attentionGradient, sumSquares, total;

@@ -25,9 +25,8 @@ interface Maker {
   readonly width: number;
   /** Of the four forms among the op's fields. */
   readonly forms: number;
-  /** Of the result itself, and of whether it is kept. */
-  readonly place: number;
-  readonly kept: number;
+  /** Of the result itself, and of whether it is kept; null where the op makes tiles alone. */
+  readonly result: { readonly place: number; readonly kept: number } | null;
 }
 
 export class Lowering {
@@ -162,9 +161,9 @@ export class Lowering {
   }
 
   /** Tells that an op can make tiles of its result, and leaves it out where nobody reads it but as tiles. */
-  makes(view: View, op: TapeOp, width: number, { forms, place, kept }: Pick<Maker, 'forms' | 'place' | 'kept'>): void {
-    op.fields = { ...op.fields, [kept]: true };
-    this.#makers.set(view.buffer, { op, rows: sizeOf(view.shape) / width, width, forms, place, kept });
+  makes(view: View, op: TapeOp, width: number, { forms, result }: Pick<Maker, 'forms' | 'result'>): void {
+    if (result) op.fields = { ...op.fields, [result.kept]: true };
+    this.#makers.set(view.buffer, { op, rows: sizeOf(view.shape) / width, width, forms, result });
   }
 
   /** All ops, when every node has been lowered. */
@@ -173,10 +172,10 @@ export class Lowering {
     for (const { fields } of this.ops)
       for (const field of Object.values(fields))
         if (typeof field === 'object') read.set(field.buffer, (read.get(field.buffer) ?? 0) + 1);
-    for (const [buffer, { op, place, kept }] of this.#makers) {
-      if (buffer.slot !== null || read.get(buffer) !== 1) continue;
-      const { [place]: _, ...rest } = op.fields;
-      op.fields = { ...rest, [kept]: false };
+    for (const [buffer, { op, result }] of this.#makers) {
+      if (!result || buffer.slot !== null || read.get(buffer) !== 1) continue;
+      const { [result.place]: _, ...rest } = op.fields;
+      op.fields = { ...rest, [result.kept]: false };
     }
     return this.ops.filter((op) => !this.#left.has(op));
   }
@@ -366,6 +365,14 @@ export class Lowering {
 
   #pack(view: View, right: boolean): Buffer {
     const [R, K] = view.shape.slice(-2);
+    const [rows, width] = view.strides.at(-1) === 1 ? [R, K] : [K, R];
+    const lying = view.strides.at(-1) === 1 ? view : transposed(view);
+    if (view.shape.length === 2 && isAll(view) && isMatrix(lying, rows, width)) {
+      // all forms of it are made where the first is: it is read once
+      const op = this.add('tiles', Math.ceil(rows / BLOCK_ROWS), { 5: placeOf(view), 7: rows, 8: width });
+      this.makes(view, op, width, { forms: 10, result: null });
+      return this.#tilesAtOnce(view, right)!;
+    }
     const [sR, sK] = view.strides.slice(-2);
     const lead = joined(view.shape.slice(0, -2), view.strides.slice(0, -2));
     if (lead.shape.length > 2) return this.#pack(this.dense(view), right);

@@ -231,7 +231,10 @@ export const LOWERED: Table = {
     const rows = sizeOf(x.shape) / width;
     const [out, other, from, by] = [y, inverse, x, weight].map(placeOf);
     const fields = { 3: out, 5: other, 7: from, 9: by, 11: epsilon, 12: rows, 13: width };
-    l.makes(y, l.add('rmsNorm', Math.ceil(rows / BLOCK_ROWS), fields), width, { forms: 16, place: 3, kept: 28 });
+    l.makes(y, l.add('rmsNorm', Math.ceil(rows / BLOCK_ROWS), fields), width, {
+      forms: 16,
+      result: { place: 3, kept: 28 },
+    });
   },
   rmsNormGradient: (l, { inputs, outputs: [dx] }) => {
     const [x, weight, inverse, dy] = inputs.map((input) => l.dense(l.view(input)));
@@ -242,8 +245,7 @@ export const LOWERED: Table = {
     const fields = { 3: placeOf(out), 5: a, 7: b, 9: c, 11: d, 13: rows, 14: width };
     l.makes(out, l.add('rmsNormGradient', Math.ceil(rows / BLOCK_ROWS), fields), width, {
       forms: 20,
-      place: 3,
-      kept: 32,
+      result: { place: 3, kept: 32 },
     });
   },
   normWeightGradient: (l, { inputs, outputs: [y] }) => {
@@ -268,7 +270,10 @@ export const LOWERED: Table = {
     const rows = sizeOf(out.shape) / width;
     const places = { 3: placeOf(out), 5: placeOf(gate), 7: placeOf(up) };
     const fields = { ...places, 9: MAPS.indexOf(activation), 10: rows, 11: width, 25: half };
-    l.makes(out, l.add('gated', Math.ceil(rows / BLOCK_ROWS), fields), width, { forms: 12, place: 3, kept: 24 });
+    l.makes(out, l.add('gated', Math.ceil(rows / BLOCK_ROWS), fields), width, {
+      forms: 12,
+      result: { place: 3, kept: 24 },
+    });
   },
   gatedGradient: (l, { inputs, outputs, attributes: { activation } }) => {
     const [half, halfSlope] = [l.halve(inputs.slice(0, 2)), l.halve(inputs.slice(2))];
@@ -279,8 +284,8 @@ export const LOWERED: Table = {
     const places = { 3: placeOf(dGate), 5: placeOf(dUp), 7: placeOf(gate), 9: placeOf(up), 11: placeOf(dy) };
     const fields = { ...places, 13: MAPS.indexOf(activation), 14: rows, 15: width, 42: half, 43: halfSlope };
     const op = l.add('gatedGradient', Math.ceil(rows / BLOCK_ROWS), fields);
-    l.makes(dGate, op, width, { forms: 16, place: 3, kept: 40 });
-    l.makes(dUp, op, width, { forms: 28, place: 5, kept: 41 });
+    l.makes(dGate, op, width, { forms: 16, result: { place: 3, kept: 40 } });
+    l.makes(dUp, op, width, { forms: 28, result: { place: 5, kept: 41 } });
   },
   softmax: (l, { inputs: [x], outputs: [y] }) => {
     const from = l.dense(l.view(x));

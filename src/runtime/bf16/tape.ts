@@ -21,6 +21,7 @@ const KERNELS = [
   'lossEnd',
   'lossGradientPart',
   'pack',
+  'tiles',
   'product',
   'gated',
   'gatedGradient',
