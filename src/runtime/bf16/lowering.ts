@@ -367,7 +367,9 @@ export class Lowering {
     const [R, K] = view.shape.slice(-2);
     const [rows, width] = view.strides.at(-1) === 1 ? [R, K] : [K, R];
     const lying = view.strides.at(-1) === 1 ? view : transposed(view);
-    if (view.shape.length === 2 && isAll(view) && isMatrix(lying, rows, width)) {
+    // what is given is read again where its next form is needed: tiles that wait from the forward pass on cost more
+    const lives = view.buffer.slot === null;
+    if (lives && view.shape.length === 2 && isAll(view) && isMatrix(lying, rows, width)) {
       // all forms of it are made where the first is: it is read once
       const op = this.add('tiles', Math.ceil(rows / BLOCK_ROWS), { 5: placeOf(view), 7: rows, 8: width });
       this.makes(view, op, width, { forms: 10, result: null });
