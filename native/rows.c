@@ -86,7 +86,7 @@ void rmsNorm(Op op, int64_t item, const Run *r) {
 
 /**
  * 3 dx, 5 x, 7 weight, 9 inverse, 11 dy, 13 rows, 14 width, 16 whether 17 is added to dx, 20.. forms of dx (packBlock), 32 whether dx
- * itself is kept. Items are 32 rows.
+ * itself is kept, 33 whether the sums of x inverse dy over an item's rows go to 34 [items, width]. Items are 32 rows.
  */
 void rmsNormGradient(Op op, int64_t item, const Run *r) {
   int64_t width = whole(op, 14), rows = whole(op, 13), row = item * BLOCK_ROWS;
@@ -116,6 +116,15 @@ void rmsNormGradient(Op op, int64_t item, const Run *r) {
       }
     }
     packBlock(block, BLOCK_COLUMNS, row, column, columns, rows, width, op, 20, op[32] ? 3 : 0, r);
+  }
+  if (!op[33]) return;
+  float *sums = (float *)at(op, 34, r) + item * width;
+  for (int64_t c = 0; c < width; c += 16) {
+    __mmask16 m = lanes(width - c);
+    __m512 sum = _mm512_setzero_ps();
+    for (int i = 0; i < some; i++)
+      sum = _mm512_fmadd_ps(_mm512_mul_ps(load(m, x + i * width + c), _mm512_set1_ps(inverse[i])), load(m, dy + i * width + c), sum);
+    store(sums + c, m, sum);
   }
 }
 

@@ -48,6 +48,7 @@ export class Lowering {
   /** Buffers of numbers in bfloat16. */
   readonly #halves = new Set<Buffer>();
   readonly #left = new Set<TapeOp>();
+  readonly normGradients: TapeOp[] = [];
   /** The logs of attention's row sums, by the names of the probabilities. */
   readonly logs = new Map<string, View>();
 
@@ -336,7 +337,8 @@ export class Lowering {
       20: right.shape.length > 2,
       22: PRODUCT.rows,
       23: PRODUCT.columns,
-      24: true,
+      // many columns: those of an item stay in the cache while the rows pass by, else the rows do
+      24: N <= 2 * PRODUCT.columns,
     });
   }
 

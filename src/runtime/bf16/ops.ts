@@ -9,7 +9,7 @@ import type { Step } from './fuse.ts';
 import { crossEntropy, crossEntropyGradient, linearCrossEntropy, linearCrossEntropyGradient } from './loss.ts';
 import { BLOCK_ROWS, type Lower, type Lowering, rowsEach, transposed } from './lowering.ts';
 import type { Fields, TapeOp } from './tape.ts';
-import { expanded, isDense, permuted, placeOf, sliced, type View } from './view.ts';
+import { expanded, isAt, isDense, permuted, placeOf, sliced, type View } from './view.ts';
 
 /** In the order of the enums in native/map.c. */
 const MAPS = [
@@ -122,6 +122,13 @@ function reduction(op: (typeof REDUCTIONS)[number]): Lower<typeof op> {
       11: cuts,
     });
   };
+}
+
+/** The sum of the rows of a matrix. */
+function reduceRows(l: Lowering, x: View, out: View): void {
+  const [rows, width] = x.shape;
+  const fields = { 2: REDUCTIONS.indexOf('reduceSum'), 3: placeOf(out), 5: placeOf(x), 7: 1, 8: rows, 9: width };
+  l.add('reduce', Math.ceil(width / 64), { ...fields, 10: 64, 11: Math.ceil(width / 64) });
 }
 
 /** Binds another look at the same memory, or moves it where there is none. */
@@ -243,7 +250,9 @@ export const LOWERED: Table = {
     const out = l.result(dx);
     const [a, b, c, d] = [x, weight, inverse, dy].map(placeOf);
     const fields = { 3: placeOf(out), 5: a, 7: b, 9: c, 11: d, 13: rows, 14: width };
-    l.makes(out, l.add('rmsNormGradient', Math.ceil(rows / BLOCK_ROWS), fields), width, {
+    const op = l.add('rmsNormGradient', Math.ceil(rows / BLOCK_ROWS), fields);
+    l.normGradients.push(op);
+    l.makes(out, op, width, {
       forms: 20,
       result: { place: 3, kept: 32 },
     });
@@ -251,6 +260,15 @@ export const LOWERED: Table = {
   normWeightGradient: (l, { inputs, outputs: [y] }) => {
     const [x, inverse, dy] = inputs.map((input) => l.dense(l.view(input)));
     const width = x.shape.at(-1)!;
+    const norm = l.normGradients.find(
+      ({ fields }) => isAt(fields[5], x) && isAt(fields[9], inverse) && isAt(fields[11], dy),
+    );
+    if (norm) {
+      // by what goes through the same rows: a sum for each of its items is left to be added up
+      const sums = l.fresh('float32', [norm.items, width]);
+      norm.fields = { ...norm.fields, 33: true, 34: placeOf(sums) };
+      return reduceRows(l, sums, l.result(y));
+    }
     const [out, a, b, c] = [l.result(y), x, inverse, dy].map(placeOf);
     l.add('normWeightGradient', Math.ceil(width / 64), {
       3: out,
