@@ -22,7 +22,7 @@ static void across(const char *left, const char *right, int64_t k, int64_t far, 
 /** Below any number that a mask lets through: a power of e to it is 0 beside that of any score. */
 #define HIDDEN -1e8f
 
-/** 32 keys after 32 keys: the first that are looked at, and the first after those. */
+/** 32 keys after 32: the first that are looked at, and the first after those. */
 typedef struct { int64_t from, to; } Keys;
 
 static int isSeen(const float *mask, int64_t step, int some, int64_t from, int64_t T) {
@@ -35,12 +35,18 @@ static int isSeen(const float *mask, int64_t step, int some, int64_t from, int64
   return 0;
 }
 
-/** From the first to the last of which one is seen by one of some rows; the first of all where there are none. */
-static Keys seen(const float *mask, int64_t step, int some, int64_t T) {
+/**
+ * The keys that 32 rows look at, from the first to the last that one of them sees, the first of all where there are none: 3 out, two int64 an
+ * item, 5 mask, 7 rows, 8 T, 9 10 strides of the mask by row and batch. Items are batches times rows/32.
+ */
+void sight(Op op, int64_t item, const Run *r) {
+  int64_t parts = up(whole(op, 7), SIDE), row = item % parts * SIDE, T = whole(op, 8), step = whole(op, 9);
+  const float *mask = (float *)at(op, 5, r) + item / parts * whole(op, 10) + row * step;
+  int some = (int)least(SIDE, whole(op, 7) - row);
   Keys keys = {0, up(T, SIDE)};
   while (keys.to > 1 && !isSeen(mask, step, some, (keys.to - 1) * SIDE, T)) keys.to--;
   while (keys.from < keys.to - 1 && !isSeen(mask, step, some, keys.from * SIDE, T)) keys.from++;
-  return keys;
+  ((Keys *)at(op, 3, r))[item] = keys;
 }
 
 /** Where number c of row i lies in blocks beside each other. */
@@ -56,8 +62,8 @@ static inline __m512 weighed(const float *scores, const float *mask, __mmask16 m
 
 /**
  * 3 out, 5 log of each row's sum [B,H,S], 7 q, 9 tiles of k (right side, over d), 11 of v (right side, over T), 13 mask, 15 scale, 16 B, 17 H,
- * 18 G, 19 S, 20 T, 21 d, 22 e, 23 24 25 strides of q by batch, head and row, 26 27 28 of out, 29 30 of the mask by row and batch.
- * Items are B H S/32.
+ * 18 G, 19 S, 20 T, 21 d, 22 e, 23 24 25 strides of q by batch, head and row, 26 27 28 of out, 29 30 of the mask by row and batch,
+ * 31 the keys of 32 rows (sight). Items are B H S/32.
  */
 void attention(Op op, int64_t item, const Run *r) {
   int64_t H = whole(op, 17), G = whole(op, 18), S = whole(op, 19), T = whole(op, 20), d = whole(op, 21), e = whole(op, 22);
@@ -66,7 +72,7 @@ void attention(Op op, int64_t item, const Run *r) {
   int some = (int)least(SIDE, S - s);
   const float *masks = (float *)at(op, 13, r) + b * whole(op, 30) + s * whole(op, 29);
   // the others would not change what these are
-  Keys keys = seen(masks, whole(op, 29), some, T);
+  Keys keys = ((Keys *)at(op, 31, r))[(whole(op, 30) ? b * parts : 0) + s / SIDE];
   int64_t first = keys.from * SIDE, count = keys.to - keys.from;
   char *tiles = r->scratch, *powers = tiles + 2 * deep * TILE;
   float *scores = (float *)(powers + 2 * far * TILE), *sums = scores + far * SIDE * SIDE, inverse[SIDE], tops[SIDE];
@@ -177,7 +183,8 @@ static inline __attribute__((always_inline)) void slopesOf(const float *scores, 
 /**
  * 3 dq, 5 dk and 7 dv [B,T,G,*]; 9 q, 11 out, 13 dOut, 15 tiles of k (right side, over d), 17 of v (right side, over e), 19 of k (right side, over T),
  * 21 mask, 23 logs of the rows' sums, 25 scale, 26 B, 27 H, 28 G, 29 S, 30 T, 31 d, 32 e, 33 34 35 strides of q by batch, head and row,
- * 36 37 38 of out, 39 40 41 of dOut, 42 43 of the mask by row and batch, 44 45 46 of dq. Items are B G.
+ * 36 37 38 of out, 39 40 41 of dOut, 42 43 of the mask by row and batch, 44 45 46 of dq, 47 the keys of 32
+ * rows (sight). Items are B G.
  */
 void attentionGradient(Op op, int64_t item, const Run *r) {
   int64_t H = whole(op, 27), G = whole(op, 28), S = whole(op, 29), T = whole(op, 30), d = whole(op, 31), e = whole(op, 32);
@@ -203,7 +210,7 @@ void attentionGradient(Op op, int64_t item, const Run *r) {
       packColumns(q, whole(op, 35), some, d, 0, queries + s / SIDE * TILE, rows * TILE);
       packColumns(dO, whole(op, 41), some, e, 0, outs + s / SIDE * TILE, rows * TILE);
       const float *masks = (float *)at(op, 21, r) + b * whole(op, 43) + s * whole(op, 42);
-      Keys keys = seen(masks, whole(op, 42), some, T);
+      Keys keys = ((Keys *)at(op, 47, r))[(whole(op, 43) ? b * rows : 0) + s / SIDE];
       int64_t columns = least(T, keys.to * SIDE) - keys.from * SIDE;
       across(tilesQ, overD + 2 * keys.from * deep * TILE, deep, deep, columns, scores, r);
       across(tilesO, overE + 2 * keys.from * wide * TILE, wide, wide, columns, dP, r);

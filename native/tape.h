@@ -5,7 +5,7 @@
 #include <string.h>
 
 /** Numbers of an op. Addresses are two of them: a slot and the bytes from its start. */
-#define WIDTH 48
+#define WIDTH 56
 /** Bytes of scratch memory for each thread. */
 #define SCRATCH (16 << 20)
 
@@ -130,4 +130,4 @@ void multiply(const char *left, const char *right, int64_t farLeft, int64_t farR
 
 Kernel map, copy, fill, any, reduce, rmsNorm, rmsNormGradient, softmax, softmaxGradient, rope, gather, scatterAdd,
     crossEntropy, crossEntropyGradient, lossPart, lossEnd, lossGradientPart, pack, tiles, product, gated, gatedGradient, normWeightGradient,
-    attention, attentionGradient, sumSquares, total;
+    sight, attention, attentionGradient, sumSquares, total;

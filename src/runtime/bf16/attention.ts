@@ -2,7 +2,7 @@
 import type { Value } from '../../graph/node.ts';
 import { sizeOf } from '../../graph/tensor.ts';
 import { BLOCK_ROWS, type Lower, type Lowering, rowsEach, transposed } from './lowering.ts';
-import { SCRATCH } from './tape.ts';
+import { type Place, SCRATCH } from './tape.ts';
 import { placeOf, type View } from './view.ts';
 
 export const attention: Lower<'attention'> = (l, { inputs, outputs: [o, p], attributes: { scale } }) => {
@@ -49,6 +49,20 @@ function attendAtOnce(l: Lowering, [q, k, v, mask]: readonly View[], o: Value, p
     ...stridesAt(26, out),
     29: lines.strides[2],
     30: lines.strides[0],
+    31: sight(l, lines),
+  });
+}
+
+/** Which keys each 32 rows of a mask [B,1,S,T] look at: found once for all layers. */
+function sight(l: Lowering, { shape: [B, , S, T], ...mask }: View): Place {
+  const view = { ...mask, shape: [B, 1, S, T] };
+  return l.once('sight', view, () => {
+    const batches = mask.strides[0] === 0 ? 1 : B;
+    const parts = Math.ceil(S / BLOCK_ROWS);
+    const out = placeOf(l.fresh('int64', [batches, parts, 2]));
+    const fields = { 3: out, 5: placeOf(view), 7: S, 8: T, 9: mask.strides[2], 10: mask.strides[0] };
+    l.add('sight', batches * parts, fields);
+    return out;
   });
 }
 
@@ -88,6 +102,7 @@ export const attentionGradient: Lower<'attentionGradient'> = (
     42: lines.strides[2],
     43: lines.strides[0],
     ...stridesAt(44, dQ),
+    47: sight(l, lines),
   });
 };
 

@@ -34,7 +34,7 @@ export class Lowering {
   readonly #symbols: ReadonlyMap<string, number>;
   readonly #uses = new Map<string, number>();
   readonly #views = new Map<string, View>();
-  readonly #packs = new Map<string, Buffer>();
+  readonly #made = new Map<string, Place>();
   /** Buffers that several values or an output read. */
   readonly #shared = new Set<Buffer>();
   /** The last op that reads or writes a buffer. */
@@ -344,11 +344,18 @@ export class Lowering {
 
   /** Tiles of the matrices [..,R,K] over K, for the left or the right side of a product; made once for all products with them. */
   tiles(view: View, right: boolean): Place {
-    const key = `${this.#bufferId(view.buffer)} ${view.start} ${view.shape} ${view.strides} ${right}`;
-    const known = this.#packs.get(key);
-    const buffer = known ?? this.#tilesAtOnce(view, right) ?? this.#pack(view, right);
-    this.#packs.set(key, buffer);
-    return { buffer, offset: 0 };
+    return this.once(right ? 'right' : 'left', view, () => ({
+      buffer: this.#tilesAtOnce(view, right) ?? this.#pack(view, right),
+      offset: 0,
+    }));
+  }
+
+  /** What is made of a view, the first time that it is asked for. */
+  once(what: string, view: View, make: () => Place): Place {
+    const key = `${what} ${this.#bufferId(view.buffer)} ${view.start} ${view.shape} ${view.strides}`;
+    const place = this.#made.get(key) ?? make();
+    this.#made.set(key, place);
+    return place;
   }
 
   /** By what makes the matrix, if it can. */

@@ -26,6 +26,7 @@ const KERNELS = [
   'gated',
   'gatedGradient',
   'normWeightGradient',
+  'sight',
   'attention',
   'attentionGradient',
   'sumSquares',
@@ -35,7 +36,7 @@ const KERNELS = [
 export type KernelName = (typeof KERNELS)[number];
 
 /** `WIDTH` in native/tape.h: numbers of an op. */
-export const WIDTH = 48;
+export const WIDTH = 56;
 /** `SCRATCH` there: bytes that a kernel may use for itself, for each thread. */
 export const SCRATCH = 16 * 2 ** 20;
 
