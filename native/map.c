@@ -167,54 +167,51 @@ void any(Op op, int64_t item, const Run *r) {
 }
 
 /** act(gate) up: 3 out, 5 gate, 7 up, 9 activation, 10 rows, 11 width, 12.. forms (packBlock), 24 whether the result itself is kept, 25
- * whether gate and up are in bfloat16. Items are 32 rows. */
+ * whether gate and up are in bfloat16, 26 in int8 (packBlock). Items are 32 rows. */
 void gated(Op op, int64_t item, const Run *r) {
   int64_t rows = whole(op, 10), width = whole(op, 11), row = item * BLOCK_ROWS;
   float *block = (float *)r->scratch;
   int some = (int)least(BLOCK_ROWS, rows - row), silu = (int)op[9] == SILU;
   const char *gate = at(op, 5, r), *up = at(op, 7, r);
   int half = (int)op[25];
-  for (int64_t column = 0; column < width; column += BLOCK_COLUMNS) {
-    int64_t columns = least(BLOCK_COLUMNS, width - column);
-    for (int i = 0; i < some; i++)
-      for (int64_t c = 0; c < columns; c += 16) {
-        __mmask16 m = lanes(columns - c);
-        int64_t o = (row + i) * width + column + c;
-        __m512 x = loadEither(m, gate, o, half), none = _mm512_setzero_ps();
-        _mm512_store_ps(block + i * BLOCK_COLUMNS + c, _mm512_mul_ps(silu ? one(SILU, x, none, none) : one(GELU, x, none, none), loadEither(m, up, o, half)));
-      }
-    packBlock(block, BLOCK_COLUMNS, row, column, columns, rows, width, op, 12, op[24] ? 3 : 0, r);
-  }
+  int64_t step = (width + 15) / 16 * 16;
+  for (int i = 0; i < some; i++)
+    for (int64_t c = 0; c < width; c += 16) {
+      __mmask16 m = lanes(width - c);
+      int64_t o = (row + i) * width + c;
+      __m512 x = loadEither(m, gate, o, half), none = _mm512_setzero_ps();
+      _mm512_store_ps(block + i * step + c, _mm512_mul_ps(silu ? one(SILU, x, none, none) : one(GELU, x, none, none), loadEither(m, up, o, half)));
+    }
+  packBlock(block, step, row, 0, width, rows, width, op, 12, op[24] ? 3 : 0, 26, r);
 }
 
 /**
  * The gradients of gate and up from dy: 3 dGate, 5 dUp, 7 gate, 9 up, 11 dy, 13 activation, 14 rows, 15 width, 16.. forms of dGate, 28.. of
- * dUp (packBlock), 40 41 whether they themselves are kept, 42 whether gate and up are in bfloat16, 43 whether dy is. Items are 32 rows.
+ * dUp (packBlock), 40 41 whether they themselves are kept, 42 whether gate and up are in bfloat16, 43 whether dy is, 44 47 both in
+ * int8 (packBlock). Items are 32 rows.
  */
 void gatedGradient(Op op, int64_t item, const Run *r) {
   int64_t rows = whole(op, 14), width = whole(op, 15), row = item * BLOCK_ROWS;
-  float *first = (float *)r->scratch, *second = first + BLOCK_ROWS * BLOCK_COLUMNS;
+  float *first = (float *)r->scratch, *second = first + BLOCK_ROWS * ((width + 15) / 16 * 16);
   int some = (int)least(BLOCK_ROWS, rows - row), silu = (int)op[13] == SILU;
   const char *gate = at(op, 7, r), *up = at(op, 9, r), *dy = at(op, 11, r);
   int half = (int)op[42], halfSlope = (int)op[43];
   const __m512 unit = _mm512_set1_ps(1);
-  for (int64_t column = 0; column < width; column += BLOCK_COLUMNS) {
-    int64_t columns = least(BLOCK_COLUMNS, width - column);
-    for (int i = 0; i < some; i++)
-      for (int64_t c = 0; c < columns; c += 16) {
-        __mmask16 m = lanes(columns - c);
-        int64_t o = (row + i) * width + column + c, b = i * BLOCK_COLUMNS + c;
-        __m512 x = loadEither(m, gate, o, half), d = loadEither(m, dy, o, halfSlope), inner = _mm512_mul_ps(d, loadEither(m, up, o, half));
-        if (silu) {
-          __m512 s = sigmoid16(x), y = _mm512_mul_ps(x, s);
-          _mm512_store_ps(first + b, _mm512_mul_ps(inner, _mm512_fmadd_ps(s, _mm512_sub_ps(unit, y), y)));
-          _mm512_store_ps(second + b, _mm512_mul_ps(d, y));
-        } else {
-          _mm512_store_ps(first + b, one(GELU_GRADIENT, x, inner, unit));
-          _mm512_store_ps(second + b, _mm512_mul_ps(d, one(GELU, x, unit, unit)));
-        }
+  int64_t step = (width + 15) / 16 * 16;
+  for (int i = 0; i < some; i++)
+    for (int64_t c = 0; c < width; c += 16) {
+      __mmask16 m = lanes(width - c);
+      int64_t o = (row + i) * width + c, b = i * step + c;
+      __m512 x = loadEither(m, gate, o, half), d = loadEither(m, dy, o, halfSlope), inner = _mm512_mul_ps(d, loadEither(m, up, o, half));
+      if (silu) {
+        __m512 s = sigmoid16(x), y = _mm512_mul_ps(x, s);
+        _mm512_store_ps(first + b, _mm512_mul_ps(inner, _mm512_fmadd_ps(s, _mm512_sub_ps(unit, y), y)));
+        _mm512_store_ps(second + b, _mm512_mul_ps(d, y));
+      } else {
+        _mm512_store_ps(first + b, one(GELU_GRADIENT, x, inner, unit));
+        _mm512_store_ps(second + b, _mm512_mul_ps(d, one(GELU, x, unit, unit)));
       }
-    packBlock(first, BLOCK_COLUMNS, row, column, columns, rows, width, op, 16, op[40] ? 3 : 0, r);
-    packBlock(second, BLOCK_COLUMNS, row, column, columns, rows, width, op, 28, op[41] ? 5 : 0, r);
-  }
+    }
+  packBlock(first, step, row, 0, width, rows, width, op, 16, op[40] ? 3 : 0, 44, r);
+  packBlock(second, step, row, 0, width, rows, width, op, 28, op[41] ? 5 : 0, 47, r);
 }

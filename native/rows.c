@@ -56,7 +56,8 @@ void total(Op op, int64_t item, const Run *r) {
   ((float *)at(op, 3, r))[item] = (float)sum;
 }
 
-/** 3 y, 5 inverse, 7 x, 9 weight, 11 epsilon, 12 rows, 13 width, 16.. forms of y (packBlock), 28 whether y itself is kept. Items are 32 rows. */
+/** 3 y, 5 inverse, 7 x, 9 weight, 11 epsilon, 12 rows, 13 width, 16.. forms of y (packBlock), 28 whether y itself is kept, 29 y in int8.
+ * Items are 32 rows. */
 void rmsNorm(Op op, int64_t item, const Run *r) {
   int64_t width = whole(op, 13), rows = whole(op, 12), row = item * BLOCK_ROWS;
   const float *weight = (float *)at(op, 9, r), *x = (float *)at(op, 7, r) + row * width;
@@ -70,23 +71,21 @@ void rmsNorm(Op op, int64_t item, const Run *r) {
     }
     inverse[i] = 1 / __builtin_sqrtf(_mm512_reduce_add_ps(sum) / (float)width + (float)op[11]);
   }
-  for (int64_t column = 0; column < width; column += BLOCK_COLUMNS) {
-    int64_t columns = least(BLOCK_COLUMNS, width - column);
-    for (int i = 0; i < some; i++) {
-      __m512 by = _mm512_set1_ps(inverse[i]);
-      for (int64_t c = 0; c < columns; c += 16) {
-        __mmask16 m = lanes(columns - c);
-        __m512 v = _mm512_mul_ps(_mm512_mul_ps(load(m, x + i * width + column + c), by), load(m, weight + column + c));
-        _mm512_store_ps(block + i * BLOCK_COLUMNS + c, v);
-      }
+  int64_t step = (width + 15) / 16 * 16;
+  for (int i = 0; i < some; i++) {
+    __m512 by = _mm512_set1_ps(inverse[i]);
+    for (int64_t c = 0; c < width; c += 16) {
+      __mmask16 m = lanes(width - c);
+      _mm512_store_ps(block + i * step + c, _mm512_mul_ps(_mm512_mul_ps(load(m, x + i * width + c), by), load(m, weight + c)));
     }
-    packBlock(block, BLOCK_COLUMNS, row, column, columns, rows, width, op, 16, op[28] ? 3 : 0, r);
   }
+  packBlock(block, step, row, 0, width, rows, width, op, 16, op[28] ? 3 : 0, 29, r);
 }
 
 /**
  * 3 dx, 5 x, 7 weight, 9 inverse, 11 dy, 13 rows, 14 width, 16 whether 17 is added to dx, 20.. forms of dx (packBlock), 32 whether dx
- * itself is kept, 33 whether the sums of x inverse dy over an item's rows go to 34 [items, width]. Items are 32 rows.
+ * itself is kept, 33 whether the sums of x inverse dy over an item's rows go to 34 [items, width], 36 dx in int8 (packBlock).
+ * Items are 32 rows.
  */
 void rmsNormGradient(Op op, int64_t item, const Run *r) {
   int64_t width = whole(op, 14), rows = whole(op, 13), row = item * BLOCK_ROWS;
@@ -102,21 +101,18 @@ void rmsNormGradient(Op op, int64_t item, const Run *r) {
     }
     means[i] = inverse[i] * inverse[i] * inverse[i] * (_mm512_reduce_add_ps(sum) / (float)width);
   }
-  for (int64_t column = 0; column < width; column += BLOCK_COLUMNS) {
-    int64_t columns = least(BLOCK_COLUMNS, width - column);
-    for (int i = 0; i < some; i++) {
-      __m512 by = _mm512_set1_ps(inverse[i]), mean = _mm512_set1_ps(means[i]);
-      int64_t start = i * width + column;
-      for (int64_t c = 0; c < columns; c += 16) {
-        __mmask16 m = lanes(columns - c);
-        __m512 g = _mm512_mul_ps(_mm512_mul_ps(load(m, dy + start + c), load(m, weight + column + c)), by);
-        g = _mm512_fnmadd_ps(load(m, x + start + c), mean, g);
-        if (other) g = _mm512_add_ps(g, load(m, other + start + c));
-        _mm512_store_ps(block + i * BLOCK_COLUMNS + c, g);
-      }
+  int64_t step = (width + 15) / 16 * 16;
+  for (int i = 0; i < some; i++) {
+    __m512 by = _mm512_set1_ps(inverse[i]), mean = _mm512_set1_ps(means[i]);
+    for (int64_t c = 0; c < width; c += 16) {
+      __mmask16 m = lanes(width - c);
+      __m512 g = _mm512_mul_ps(_mm512_mul_ps(load(m, dy + i * width + c), load(m, weight + c)), by);
+      g = _mm512_fnmadd_ps(load(m, x + i * width + c), mean, g);
+      if (other) g = _mm512_add_ps(g, load(m, other + i * width + c));
+      _mm512_store_ps(block + i * step + c, g);
     }
-    packBlock(block, BLOCK_COLUMNS, row, column, columns, rows, width, op, 20, op[32] ? 3 : 0, r);
   }
+  packBlock(block, step, row, 0, width, rows, width, op, 20, op[32] ? 3 : 0, 36, r);
   if (!op[33]) return;
   float *sums = (float *)at(op, 34, r) + item * width;
   for (int64_t c = 0; c < width; c += 16) {

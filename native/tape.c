@@ -2,7 +2,7 @@
 #include "tape.h"
 
 static Kernel *const KERNELS[] = {map, copy, fill, any, reduce, rmsNorm, rmsNormGradient, softmax, softmaxGradient, rope, gather,
-                                  scatterAdd, crossEntropy, crossEntropyGradient, lossPart, lossEnd, lossGradientPart, pack, tiles, product,
+                                  scatterAdd, crossEntropy, crossEntropyGradient, lossPart, lossEnd, lossGradientPart, pack, packNarrow, tiles, product,
                                   gated, gatedGradient, normWeightGradient, sight, attention, attentionGradient, sumSquares, total};
 
 struct config {

@@ -7,7 +7,9 @@
 /** Numbers of an op. Addresses are two of them: a slot and the bytes from its start. */
 #define WIDTH 56
 /** Bytes of scratch memory for each thread. */
-#define SCRATCH (16 << 20)
+#define SCRATCH (32 << 20)
+/** The last of them, for numbers that become int8: 16 rows of up to 65,536. */
+#define NARROW (4 << 20)
 
 typedef const double *Op;
 typedef struct {
@@ -111,23 +113,29 @@ static inline double log1(double x) {
 
 /** Bytes of a tile: 16 x 32 numbers in bfloat16. */
 #define TILE 1024
-/** Rows of an item of kernels whose results become tiles, and columns that they work on at a time. */
+/** Rows of an item of kernels whose results become tiles. */
 #define BLOCK_ROWS 32
-#define BLOCK_COLUMNS 512
 
 /** The order of numbers in bfloat16 that puts 16 beside 16 others in pairs. */
 static const uint16_t ORDER[32] __attribute__((aligned(64))) = {0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23,
                                                                 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
 
+/** A tile. */
+static inline void put(char *out, const __m512i v[16], int stream) {
+  if (stream) for (int i = 0; i < 16; i++) _mm512_stream_si512((__m512i *)out + i, v[i]);
+  else for (int i = 0; i < 16; i++) _mm512_store_si512((__m512i *)out + i, v[i]);
+}
+
 /** 16 rows of 16 numbers of 4 bytes to 16 columns of them. */
 void turn(__m512i v[16]);
 /** Beside the side that tiles are for: written past the caches. */
 #define STREAM 2
-void packBlock(const float *block, int64_t step, int64_t row, int64_t column, int64_t columns, int64_t rows, int64_t width, Op op, int forms, int dense, const Run *r);
+void packBlock(const float *block, int64_t step, int64_t row, int64_t column, int64_t columns, int64_t rows, int64_t width, Op op, int forms, int dense, int narrow, const Run *r);
+void narrowRows(const float *p, int64_t step, int rows, int64_t columns, int right, char *out, float *scales, float *scratch);
 void packRows(const float *p, int64_t step, int rows, int64_t columns, int right, char *out, int64_t far);
 void packColumns(const float *p, int64_t step, int rows, int64_t columns, int right, char *out, int64_t far);
 void multiply(const char *left, const char *right, int64_t farLeft, int64_t farRight, int64_t tiles, float *sums, int begun, const Run *r);
 
 Kernel map, copy, fill, any, reduce, rmsNorm, rmsNormGradient, softmax, softmaxGradient, rope, gather, scatterAdd,
-    crossEntropy, crossEntropyGradient, lossPart, lossEnd, lossGradientPart, pack, tiles, product, gated, gatedGradient, normWeightGradient,
+    crossEntropy, crossEntropyGradient, lossPart, lossEnd, lossGradientPart, pack, packNarrow, tiles, product, gated, gatedGradient, normWeightGradient,
     sight, attention, attentionGradient, sumSquares, total;

@@ -47,7 +47,11 @@ const precision: Precision = width.startsWith('int8')
 const checking = planPacking(samples.slice(0, batch), batch * length);
 const layout = fullLayout(family.weightShapes(config));
 const trainer = full
-  ? await openFullTrainer(packing, checking, { ...common, layout, precision: fullPrecision(precision) })
+  ? await openFullTrainer(packing, checking, {
+      ...common,
+      layout,
+      precision: bf16 && width.startsWith('int8') ? { kind: 'narrow' } : fullPrecision(precision),
+    })
   : await openTrainer(packing, checking, {
       ...common,
       lora,

@@ -64,7 +64,8 @@ export interface OpAttributes {
   iota: { readonly axis: number };
   cast: { readonly to: 'float32' | 'int64' };
   // products
-  matmul: { readonly transA: boolean; readonly transB: boolean; readonly alpha: number };
+  /** `narrow`: may be computed in int8, and the gradient of a too, by an engine that knows how */
+  matmul: { readonly transA: boolean; readonly transB: boolean; readonly alpha: number; readonly narrow?: true };
   /** (x, q, scale): x @ (q * scale) with int8 weights and a scale per row of x; see ops/int8.ts */
   int8MatMul: { readonly transposed: Int8Weight | Value | null };
   /** A matrix in int8, each row or column by its own largest number: q of the same shape up to `levels`, and the scales. */

@@ -9,7 +9,7 @@ import type { PackLayout } from '../models/model.ts';
 import { bf16Memory } from '../runtime/bf16/session.ts';
 import { type OnnxOptions, openOnnx } from '../runtime/onnx.ts';
 import type { Precision } from './frozen.ts';
-import { type FullLayout, type FullPrecision, movingWeights, tensorsOf, thetaOf } from './full.ts';
+import { type FullLayout, type FullPrecision, movingWeights, type Narrow, tensorsOf, thetaOf } from './full.ts';
 import { type LossWeighting, packBatch, placementOf } from './packing.ts';
 import { type BaseModel, batchLoss, feeds, stepLoss } from './step-graph.ts';
 import { type Packing, runValidation, type Trainer, validationBatches } from './trainer.ts';
@@ -27,7 +27,7 @@ export interface FullTrainerOptions {
 }
 
 /** @throws CupelError for 4 bits, which only frozen weights can have */
-export function fullPrecision(precision: Precision): FullPrecision {
+export function fullPrecision(precision: Precision | Narrow): FullPrecision {
   if (precision.kind !== 'int4') return precision;
   throw new CupelError('weights that are trained cannot have 4 bits', {
     place: { field: 'precision' },

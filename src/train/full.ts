@@ -60,8 +60,13 @@ export function tensorsOf({ tensors }: FullLayout, flat: Float32Array, prefix = 
   );
 }
 
-/** Full training computes in float32, or its projections in int8; theta is float32 either way. */
-export type FullPrecision = Exclude<Precision, { kind: 'int4' }>;
+/** Full training computes in float32 (in bfloat16 with Cupel's own kernels), or its projections in int8; theta is float32 either way. */
+export type FullPrecision = Exclude<Precision, { kind: 'int4' }> | Narrow;
+
+/** Products with projections in int8 and their gradients of x too, by Cupel's own kernels; those of weights in bfloat16. */
+export interface Narrow {
+  readonly kind: 'narrow';
+}
 
 /** Inputs of the graph in place of constants, in the order of the layout. */
 export function movingWeights(
@@ -88,7 +93,10 @@ export function movingWeights(
 
 /** What multiplies x with one weight after the other; in int8 x is rotated once for all of them, and so is its gradient. */
 function multiplier(b: Builder, x: Value, precision: FullPrecision): (weight: Value) => Value {
-  if (precision.kind === 'float32') return (weight) => b.matmul(x, weight, { transB: true });
+  if (precision.kind !== 'int8') {
+    const narrow = precision.kind === 'narrow';
+    return (weight) => b.matmul(x, weight, { transB: true, narrow });
+  }
   const { levels } = precision;
   const turned = rotate(b, x);
   return (weight) => b.int8Linear(turned, x, weight, b.quantise(rotate(b, weight), 'row', levels), levels);

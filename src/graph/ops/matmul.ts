@@ -31,8 +31,9 @@ export function flatten(g: Builder, x: Value): Value {
 
 function gradients(g: Builder, a: Value, b: Value, dy: Value, t: Attributes, needs: readonly boolean[]) {
   const { transA, transB, alpha } = t;
-  const product = (x: Value, tx: boolean, y: Value, ty: boolean) => g.matmul(x, y, { transA: tx, transB: ty, alpha });
-  const da = () => (transA ? product(b, transB, dy, true) : product(dy, false, b, !transB));
+  const product = (x: Value, tx: boolean, y: Value, ty: boolean, narrow = false) =>
+    g.matmul(x, y, { transA: tx, transB: ty, alpha, narrow });
+  const da = () => (transA ? product(b, transB, dy, true) : product(dy, false, b, !transB, t.narrow));
   // a weight shared by all leading axes: one wide product instead of a batch of them that is summed
   const shared = b.shape.length === 2 && a.shape.length > 2 && !transA;
   const [x, d] = shared && needs[1] ? [flatten(g, a), flatten(g, dy)] : [a, dy];

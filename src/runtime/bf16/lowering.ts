@@ -13,6 +13,10 @@ import { isDense, joined, permuted, placeOf, reshaped, sliced, type View, wholeO
 const ITEM = 16_384;
 /** Of an item of a product: both sides' tiles stay in the second cache, and there are items for every thread. */
 const PRODUCT = { rows: 128, columns: 288 };
+/** Bytes of a tile, of 16 rows of 32 numbers in bfloat16 or 64 in int8. */
+const TILE_BYTES = 1024;
+/** The longest rows in int8: `NARROW` in native/tape.h holds 16 of them. */
+const NARROW_MOST = 65_536;
 /** Of the kernels that go through arrays of any shape. */
 const AXES = 5;
 /** `BLOCK_ROWS` in native/tape.h. */
@@ -27,6 +31,8 @@ interface Maker {
   readonly forms: number;
   /** Of the result itself, and of whether it is kept; null where the op makes tiles alone. */
   readonly result: { readonly place: number; readonly kept: number } | null;
+  /** Of the left side over the width in int8. */
+  readonly narrow: number;
 }
 
 export class Lowering {
@@ -162,9 +168,9 @@ export class Lowering {
   }
 
   /** Tells that an op can make tiles of its result, and leaves it out where nobody reads it but as tiles. */
-  makes(view: View, op: TapeOp, width: number, { forms, result }: Pick<Maker, 'forms' | 'result'>): void {
-    if (result) op.fields = { ...op.fields, [result.kept]: true };
-    this.#makers.set(view.buffer, { op, rows: sizeOf(view.shape) / width, width, forms, result });
+  makes(view: View, op: TapeOp, width: number, at: Pick<Maker, 'forms' | 'result' | 'narrow'>): void {
+    if (at.result) op.fields = { ...op.fields, [at.result.kept]: true };
+    this.#makers.set(view.buffer, { op, rows: sizeOf(view.shape) / width, width, ...at });
   }
 
   /** All ops, when every node has been lowered. */
@@ -317,15 +323,17 @@ export class Lowering {
 
   /**
    * out [..,M,N] = alpha * left [..,M,K] @ right [..,K,N], whose leading axes are those of out, or none where all share one matrix.
+   * @param narrow in int8, for matrices
    */
-  product(out: View, left: View, right: View, alpha: number): void {
+  product(out: View, left: View, right: View, alpha: number, asked = false): void {
     const [M, N] = out.shape.slice(-2);
     const K = left.shape.at(-1)!;
+    const narrow = asked && out.shape.length === 2 && left.shape.length === 2 && K <= NARROW_MOST;
     const batches = sizeOf(out.shape.slice(0, -2));
     this.add('product', batches * Math.ceil(M / PRODUCT.rows) * Math.ceil(N / PRODUCT.columns), {
       3: placeOf(out),
-      5: this.tiles(left, false),
-      7: this.tiles(transposed(right), true),
+      5: this.tiles(left, false, narrow),
+      7: this.tiles(transposed(right), true, narrow),
       11: M,
       12: N,
       13: K,
@@ -339,13 +347,15 @@ export class Lowering {
       23: PRODUCT.columns,
       // many columns: those of an item stay in the cache while the rows pass by, else the rows do
       24: N <= 2 * PRODUCT.columns,
+      45: narrow,
     });
   }
 
   /** Tiles of the matrices [..,R,K] over K, for the left or the right side of a product; made once for all products with them. */
-  tiles(view: View, right: boolean): Place {
-    return this.once(right ? 'right' : 'left', view, () => ({
-      buffer: this.#tilesAtOnce(view, right) ?? this.#pack(view, right),
+  tiles(view: View, right: boolean, narrow = false): Place {
+    return this.once(`${right ? 'right' : 'left'}${narrow ? ' in int8' : ''}`, view, () => ({
+      buffer:
+        this.#tilesAtOnce(view, right, narrow) ?? (narrow ? this.#packNarrow(view, right) : this.#pack(view, right)),
       offset: 0,
     }));
   }
@@ -359,16 +369,30 @@ export class Lowering {
   }
 
   /** By what makes the matrix, if it can. */
-  #tilesAtOnce(view: View, right: boolean): Buffer | undefined {
+  #tilesAtOnce(view: View, right: boolean, narrow = false): Buffer | undefined {
     const maker = this.#makers.get(view.buffer);
     if (!maker || view.shape.length !== 2 || view.start !== 0) return undefined;
     const { op, rows, width, forms } = maker;
     const [overWidth, overRows] = [isMatrix(view, rows, width), isMatrix(transposed(view), rows, width)];
-    if (!overWidth && !overRows) return undefined;
-    const form = forms + (overWidth ? 0 : 6) + (right ? 3 : 0);
+    if (narrow ? !overWidth || right : !overWidth && !overRows) return undefined;
+    const form = narrow ? maker.narrow : forms + (overWidth ? 0 : 6) + (right ? 3 : 0);
     const [R, K] = view.shape;
-    const buffer: Buffer = { bytes: Math.ceil(R / 16) * Math.ceil(K / 32) * 1024, slot: null };
+    const buffer = narrow
+      ? narrowTiles(R, K)
+      : { bytes: Math.ceil(R / 16) * Math.ceil(K / 32) * TILE_BYTES, slot: null };
     op.fields = { ...op.fields, [form]: true, [form + 1]: { buffer, offset: 0 } };
+    return buffer;
+  }
+
+  /** A matrix in int8; the left side needs rows that lie together. */
+  #packNarrow(given: View, right: boolean): Buffer {
+    const [R, K] = given.shape;
+    const lies = (view: View) => view.strides[1] === 1 || (right && view.strides[0] === 1);
+    const view = lies(given) ? given : this.dense(given);
+    const [sR, sK] = view.strides;
+    const buffer = narrowTiles(R, K);
+    const fields = { 2: right, 3: { buffer, offset: 0 }, 5: placeOf(view), 7: R, 8: K, 9: sR, 10: sK };
+    this.add('packNarrow', Math.ceil(R / (sK === 1 ? 16 : 64)), fields);
     return buffer;
   }
 
@@ -381,7 +405,7 @@ export class Lowering {
     if (lives && view.shape.length === 2 && isAll(view) && isMatrix(lying, rows, width)) {
       // all forms of it are made where the first is: it is read once
       const op = this.add('tiles', Math.ceil(rows / BLOCK_ROWS), { 5: placeOf(view), 7: rows, 8: width });
-      this.makes(view, op, width, { forms: 10, result: null });
+      this.makes(view, op, width, { forms: 10, result: null, narrow: 22 });
       return this.#tilesAtOnce(view, right)!;
     }
     const [sR, sK] = view.strides.slice(-2);
@@ -418,6 +442,12 @@ export class Lowering {
 /** Whether a view has every entry of its memory. */
 function isAll({ buffer, dtype, shape }: View): boolean {
   return sizeOf(shape) * bytesOf(dtype) === buffer.bytes;
+}
+
+/** Memory for a matrix [R,K] in int8, and behind it what each row's levels stand for. */
+function narrowTiles(R: number, K: number): Buffer {
+  const down = Math.ceil(R / 16);
+  return { bytes: down * Math.ceil(K / 64) * TILE_BYTES + 64 * down, slot: null };
 }
 
 function isGated(op: Step['op']): boolean {

@@ -42,7 +42,7 @@ function summed(l: Lowering, views: readonly View[], y: Value): boolean {
   if (!one || !other || one === other) return false;
   const [into, from] = l.isBefore(views[0], other) ? [other, one] : [one, other];
   const parts = (op: TapeOp) => Number(op.fields[PARTS.count] ?? 0);
-  const alike = [11, 12, 14, 15, 19, 20].every((at) => into.fields[at] === from.fields[at]) && !into.fields[19];
+  const alike = [11, 12, 14, 15, 19, 20, 45].every((at) => into.fields[at] === from.fields[at]) && !into.fields[19];
   const own = parts(from);
   if (!alike || into.fields[25] || from.fields[25] || (into.fields[2] && from.fields[2])) return false;
   if (parts(into) + own + 1 > PARTS.most) return false;
@@ -146,7 +146,7 @@ function join(l: Lowering, inputs: readonly Value[], y: Value, axis: number): vo
   }
 }
 
-const matmul: Lower<'matmul'> = (l, { inputs, outputs: [y], attributes: { transA, transB, alpha } }) => {
+const matmul: Lower<'matmul'> = (l, { inputs, outputs: [y], attributes: { transA, transB, alpha, narrow } }) => {
   let [a, b] = inputs.map((input) => l.view(input));
   const shape = l.sizes(y.shape);
   let out = l.result(y);
@@ -162,7 +162,7 @@ const matmul: Lower<'matmul'> = (l, { inputs, outputs: [y], attributes: { transA
     if (own.every((size) => size === 1) && lead.length > 0) return l.reshaped(view, view.shape.slice(-2));
     return own.length === 0 ? view : expanded(view, [...lead, ...view.shape.slice(-2)]);
   };
-  l.product(out, led(transA ? transposed(a) : a), led(transB ? transposed(b) : b), alpha);
+  l.product(out, led(transA ? transposed(a) : a), led(transB ? transposed(b) : b), alpha, narrow);
 };
 
 /** Adds updates to the rows of what is there. */
@@ -241,6 +241,7 @@ export const LOWERED: Table = {
     l.makes(y, l.add('rmsNorm', Math.ceil(rows / BLOCK_ROWS), fields), width, {
       forms: 16,
       result: { place: 3, kept: 28 },
+      narrow: 29,
     });
   },
   rmsNormGradient: (l, { inputs, outputs: [dx] }) => {
@@ -255,6 +256,7 @@ export const LOWERED: Table = {
     l.makes(out, op, width, {
       forms: 20,
       result: { place: 3, kept: 32 },
+      narrow: 36,
     });
   },
   normWeightGradient: (l, { inputs, outputs: [y] }) => {
@@ -291,6 +293,7 @@ export const LOWERED: Table = {
     l.makes(out, l.add('gated', Math.ceil(rows / BLOCK_ROWS), fields), width, {
       forms: 12,
       result: { place: 3, kept: 24 },
+      narrow: 26,
     });
   },
   gatedGradient: (l, { inputs, outputs, attributes: { activation } }) => {
@@ -302,8 +305,8 @@ export const LOWERED: Table = {
     const places = { 3: placeOf(dGate), 5: placeOf(dUp), 7: placeOf(gate), 9: placeOf(up), 11: placeOf(dy) };
     const fields = { ...places, 13: MAPS.indexOf(activation), 14: rows, 15: width, 42: half, 43: halfSlope };
     const op = l.add('gatedGradient', Math.ceil(rows / BLOCK_ROWS), fields);
-    l.makes(dGate, op, width, { forms: 16, result: { place: 3, kept: 40 } });
-    l.makes(dUp, op, width, { forms: 28, result: { place: 5, kept: 41 } });
+    l.makes(dGate, op, width, { forms: 16, result: { place: 3, kept: 40 }, narrow: 44 });
+    l.makes(dUp, op, width, { forms: 28, result: { place: 5, kept: 41 }, narrow: 47 });
   },
   softmax: (l, { inputs: [x], outputs: [y] }) => {
     const from = l.dense(l.view(x));

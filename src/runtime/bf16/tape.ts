@@ -21,6 +21,7 @@ const KERNELS = [
   'lossEnd',
   'lossGradientPart',
   'pack',
+  'packNarrow',
   'tiles',
   'product',
   'gated',
@@ -38,7 +39,7 @@ export type KernelName = (typeof KERNELS)[number];
 /** `WIDTH` in native/tape.h: numbers of an op. */
 export const WIDTH = 56;
 /** `SCRATCH` there: bytes that a kernel may use for itself, for each thread. */
-export const SCRATCH = 16 * 2 ** 20;
+export const SCRATCH = 32 * 2 ** 20;
 
 /** Bytes from the start of a buffer. */
 export interface Place {

@@ -1,0 +1,123 @@
+// Numbers in int8 as products take them. 16 neighbours along the inner axis of both sides are rotated together, which leaves products as they
+// are and spreads outliers (QuaRot: Ashkboos et al., 2024); then each row is rounded to 127 levels of its largest number.
+#include "tape.h"
+
+/** 16 numbers times Sylvester's matrix of 16: four times as long as they were. */
+static inline __m512 rotated(__m512 x) {
+#define HALF(mask, swapped) { __m512 other = swapped; x = _mm512_mask_sub_ps(_mm512_add_ps(x, other), mask, other, x); }
+  HALF(0xaaaa, _mm512_permute_ps(x, 0xb1))
+  HALF(0xcccc, _mm512_permute_ps(x, 0x4e))
+  HALF(0xf0f0, _mm512_shuffle_f32x4(x, x, 0xb1))
+  HALF(0xff00, _mm512_shuffle_f32x4(x, x, 0x4e))
+#undef HALF
+  return x;
+}
+
+/** What a level stands for, where numbers were made four times as long. */
+static inline float scaleOf(float largest) { return largest / (4 * 127); }
+/** Levels of a number. */
+static inline float levelsOf(float largest) { return largest > 0 ? 127 / largest : 0; }
+
+/**
+ * A row of up to 16 rows' tiles, from `columns` numbers of each that lie together: one tile for 64 of them; and what a row's levels stand for.
+ * `right` is 1 for the right side, with STREAM beside past the caches. `scratch` is 16 rows of numbers.
+ */
+void narrowRows(const float *p, int64_t step, int rows, int64_t columns, int right, char *out, float *scales, float *scratch) {
+  int64_t wide = (columns + 63) / 64 * 64;
+  float levels[16];
+  for (int i = 0; i < 16; i++) {
+    __m512 most = _mm512_setzero_ps();
+    for (int64_t c = 0; c < wide; c += 16) {
+      __m512 x = i < rows ? load(lanesFrom(columns - c), p + i * step + c) : _mm512_setzero_ps();
+      // those that are left over at the end are not rotated, but as long
+      x = c + 16 <= columns ? rotated(x) : _mm512_mul_ps(x, _mm512_set1_ps(4));
+      _mm512_store_ps(scratch + i * wide + c, x);
+      most = _mm512_max_ps(most, _mm512_abs_ps(x));
+    }
+    float largest = _mm512_reduce_max_ps(most);
+    scales[i] = scaleOf(largest);
+    levels[i] = levelsOf(largest);
+  }
+  __m512i v[16];
+  for (int64_t c = 0; c < wide; c += 64, out += TILE) {
+    for (int i = 0; i < 16; i++) {
+      const float *from = scratch + i * wide + c;
+      __m512 by = _mm512_set1_ps(levels[i]);
+#define FOUR(j) _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(_mm512_mul_ps(_mm512_load_ps(from + 16 * j), by)))
+      __m256i low = _mm256_inserti128_si256(_mm256_castsi128_si256(FOUR(0)), FOUR(1), 1);
+      __m256i high = _mm256_inserti128_si256(_mm256_castsi128_si256(FOUR(2)), FOUR(3), 1);
+#undef FOUR
+      v[i] = _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1);
+    }
+    if (right & 1) turn(v);
+    put(out, v, right & STREAM);
+  }
+}
+
+/** 16 rows, 16 columns at a time, rotated along the rows; up to `left` of them are there, and fewer than 16 are not rotated, but as long. */
+static inline void rotatedColumns(const float *p, int64_t step, int64_t left, __mmask16 m, __m512 v[16]) {
+  for (int i = 0; i < 16; i++) v[i] = i < left ? load(m, p + i * step) : _mm512_setzero_ps();
+  if (left < 16) {
+    for (int i = 0; i < 16; i++) v[i] = _mm512_mul_ps(v[i], _mm512_set1_ps(4));
+    return;
+  }
+#pragma GCC unroll 4
+  for (int half = 1; half < 16; half *= 2)
+#pragma GCC unroll 16
+    for (int i = 0; i < 16; i++) {
+      if (i & half) continue;
+      __m512 a = v[i], b = v[i + half];
+      v[i] = _mm512_add_ps(a, b);
+      v[i + half] = _mm512_sub_ps(a, b);
+    }
+}
+
+/**
+ * Tiles of the right side whose inner axis are the rows, of up to 64 columns: those of 16 columns lie `far` bytes apart. `scratch` is 64 numbers
+ * for each row.
+ */
+static void narrowColumns(const float *p, int64_t step, int64_t rows, int64_t columns, char *out, int64_t far, float *scales, float *scratch) {
+  int64_t deep = (rows + 63) / 64 * 64, parts = (columns + 15) / 16;
+  __m512 most[4], v[16];
+  for (int c = 0; c < 4; c++) most[c] = _mm512_setzero_ps();
+  for (int64_t row = 0; row < deep; row += 16)
+    for (int64_t c = 0; c < parts; c++) {
+      rotatedColumns(p + row * step + c * 16, step, rows - row, lanes(columns - c * 16), v);
+      for (int i = 0; i < 16; i++) {
+        _mm512_store_ps(scratch + (c * deep + row + i) * 16, v[i]);
+        most[c] = _mm512_max_ps(most[c], _mm512_abs_ps(v[i]));
+      }
+    }
+  const __m512i byte = _mm512_set1_epi32(255);
+  for (int64_t c = 0; c < parts; c++, out += far) {
+    __m512 by = _mm512_maskz_div_ps(_mm512_cmp_ps_mask(most[c], _mm512_setzero_ps(), _CMP_GT_OQ), _mm512_set1_ps(127), most[c]);
+    _mm512_storeu_ps(scales + c * 16, _mm512_div_ps(most[c], _mm512_set1_ps(4 * 127)));
+    __m512i tile[16];
+    for (int64_t row = 0; row < deep; row += 64) {
+      for (int i = 0; i < 16; i++) {
+        const float *from = scratch + (c * deep + row + 4 * i) * 16;
+#define LEVEL(j) _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_load_ps(from + 16 * j), by))
+        __m512i low = _mm512_or_si512(_mm512_and_si512(LEVEL(0), byte), _mm512_slli_epi32(_mm512_and_si512(LEVEL(1), byte), 8));
+        tile[i] = _mm512_or_si512(low, _mm512_or_si512(_mm512_slli_epi32(_mm512_and_si512(LEVEL(2), byte), 16), _mm512_slli_epi32(LEVEL(3), 24)));
+#undef LEVEL
+      }
+      put(out + row / 64 * TILE, tile, STREAM);
+    }
+  }
+}
+
+/**
+ * Tiles in int8 of a matrix [R,K] for a product over K, and behind them what each row's levels stand for (float32, R to a multiple of 16): 2 right
+ * side, 3 out, 5 in, 7 R, 8 K, 9 10 strides of a row and of K, of which one is 1; the left side only where that is K's. Items are R/16, or R/64
+ * where the rows lie together.
+ */
+void packNarrow(Op op, int64_t item, const Run *r) {
+  int64_t rows = whole(op, 7), k = whole(op, 8), sr = whole(op, 9), sk = whole(op, 10), across = (k + 63) / 64, down = (rows + 15) / 16;
+  const float *in = (float *)at(op, 5, r);
+  char *out = at(op, 3, r);
+  float *scales = (float *)(out + down * across * TILE), *scratch = (float *)r->scratch;
+  if (sk == 1)
+    narrowRows(in + item * 16 * sr, sr, (int)least(16, rows - item * 16), k, (int)op[2] | STREAM, out + item * across * TILE, scales + item * 16, scratch);
+  else
+    narrowColumns(in + item * 64, sk, k, least(64, rows - item * 64), out + item * 4 * across * TILE, across * TILE, scales + item * 64, scratch);
+}
