@@ -40,7 +40,12 @@ const oursSides: Record<string, [string[], number]> = full
       'cupel full int8': [ours('full-int8'), STEPS],
       'cupel full float32': [ours('full-float32'), STEPS],
       // beside PyTorch's, as the machine's speed changes from minute to minute
-      ...(whyNoBf16() ? {} : { 'cupel full bf16': [ours('bf16-full-float32'), STEPS] as [string[], number] }),
+      ...(whyNoBf16()
+        ? {}
+        : {
+            'cupel full bf16': [ours('bf16-full-float32'), STEPS] as [string[], number],
+            'cupel full int8, own kernels': [ours('bf16-full-int8'), STEPS] as [string[], number],
+          }),
     }
   : {
       ...(hasWheel(OPENVINO) ? { 'cupel int8, OpenVINO': [ours('openvino-int8'), STEPS] as [string[], number] } : {}),

@@ -99,7 +99,7 @@ export function distillOptions(command: Command): Command {
     .addOption(
       new Option(
         '--engine <name>',
-        'what computes on the processor; auto takes the fastest one (openvino is fetched once, cupel trains every weight in bf16)',
+        'what computes on the processor; auto takes the fastest one (openvino is fetched once, cupel trains every weight in bf16 or int8)',
       ).choices(ENGINES),
     )
     .option('--profile', 'measure where the time of the first steps goes')

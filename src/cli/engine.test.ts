@@ -75,16 +75,18 @@ test('OpenVINO by name is refused what it cannot train, before anything is fetch
     );
 });
 
-describe('bfloat16', () => {
+describe("Cupel's own kernels", () => {
   const full = { ...DISTILL_DEFAULTS, full: true };
 
   test.skipIf(whyNoBf16())(
-    'every weight is trained in it where there is AMX, unless something else was asked for',
+    'every weight is trained by them where there is AMX, unless something else was asked for',
     async () => {
       const amx = ['avx512f', 'avx512_bf16', 'amx_bf16'];
       const choose = (more: Partial<DistillOptions>, asked = FREE, sets = amx) =>
         chooseEngine('auto', { ...full, ...more }, asked, session(), sets);
       expect((await choose({})).options).toMatchObject({ engine: 'cupel', precision: 'bf16' });
+      const narrow = await choose({ precision: 'int8' }, { ...FREE, precision: true });
+      expect(narrow.options).toMatchObject({ engine: 'cupel', precision: 'int8' });
       const named = await choose({ precision: 'bf16' }, { ...FREE, precision: true }, amx.slice(0, 2));
       expect(named.options).toMatchObject({ engine: 'cupel', precision: 'bf16' });
       for (const [more, asked, sets] of [
@@ -97,7 +99,8 @@ describe('bfloat16', () => {
   );
 
   test.each([
-    [{ engine: 'cupel', precision: 'int8', full: true }, /own kernels compute in bfloat16/],
+    [{ engine: 'cupel', precision: 'float32', full: true }, /own kernels compute in bfloat16 or int8/],
+    [{ engine: 'cupel', precision: 'int8' }, /for training every weight/],
     [{ engine: 'openvino', precision: 'bf16', full: true }, /computed by Cupel's own kernels/],
     [{ engine: 'cupel', precision: 'bf16' }, /for training every weight/],
     [{ engine: 'cupel', precision: 'bf16', full: true, device: 'cuda' }, /on the processor/],

@@ -47,11 +47,11 @@ function whyNot(
  * Every weight in bfloat16: 1.3 times as fast as in int8 with OpenVINO, nearer to float32, and nothing to fetch or compile (SmolLM2 on AMX). Without
  * AMX products in int8 have the faster instructions.
  */
-function takesBf16({ full, device = 'cpu' }: DistillOptions, asked: Asked, sets: readonly string[]): boolean {
+function takesOwn({ full, device = 'cpu', precision }: DistillOptions, asked: Asked, sets: readonly string[]): boolean {
   return (
     Boolean(full) &&
     device === 'cpu' &&
-    !asked.precision &&
+    (!asked.precision || precision === 'int8') &&
     !asked.experts &&
     sets.includes('amx_bf16') &&
     !whyNoBf16(sets)
@@ -76,7 +76,7 @@ export async function chooseEngine(
     openvino: await resolveLibrary(OPENVINO, { progress, signal }),
   });
   const named = asked.precision && options.precision === 'bf16';
-  if (choice === 'cupel' || (choice === 'auto' && (named || takesBf16(options, asked, sets)))) {
+  if (choice === 'cupel' || (choice === 'auto' && (named || takesOwn(options, asked, sets)))) {
     refuseForBf16(own);
     return { options: own };
   }

@@ -177,22 +177,22 @@ describe('distill', () => {
     },
   );
 
-  test.skipIf(whyNoBf16())(
-    'every weight in bf16: follows float32, and an interrupted run goes on to the very bytes',
-    async () => {
+  test.skipIf(whyNoBf16()).each(['bf16', 'int8'] as const)(
+    "every weight in %s by Cupel's own kernels: follows float32, and an interrupted run goes on to the very bytes",
+    async (precision) => {
       const fixed = { full: true, optimiser: 'adamw8bit', steps: 40, learningRate: 0.005 } as const;
-      const exact = await run('full exact', { ...fixed, precision: 'float32' }).promise;
-      const own = { ...fixed, precision: 'bf16', engine: 'cupel' } as const;
-      const whole = run('full bf16 whole', { ...own, profile: true });
+      const exact = await run(`full exact ${precision}`, { ...fixed, precision: 'float32' }).promise;
+      const own = { ...fixed, precision, engine: 'cupel' } as const;
+      const whole = run(`full ${precision} whole`, { ...own, profile: true });
       const facts = await whole.promise;
-      expect(facts.precision).toBe('bf16');
+      expect(facts.precision).toMatch(new RegExp(`^${precision}`));
       expect(facts.engine).toMatch(/^cupel/);
       expect(facts.profile?.some(({ op }) => op.startsWith('product'))).toBe(true);
       expect(Math.abs(facts.validationLoss - exact.validationLoss)).toBeLessThan(0.03);
       const controller = new AbortController();
-      const broken = run('full bf16 broken', own, { controller });
+      const broken = run(`full ${precision} broken`, own, { controller });
       await expect(broken.promise).rejects.toThrow('enough');
-      await run('full bf16 broken', own).promise;
+      await run(`full ${precision} broken`, own).promise;
       const model = (folder: string) => readFileSync(join(folder, 'model.safetensors'));
       expect(model(broken.folder).equals(model(whole.folder))).toBe(true);
     },

@@ -18,8 +18,8 @@ export function refuseForOpenvino({ precision, ffnDensity = 1 }: DistillOptions)
 }
 
 /**
- * Cupel's own kernels and bfloat16 go together: for every weight, on the processor.
- * @throws CupelError for the one without the other, for adapters, and where the kernels cannot run
+ * Cupel's own kernels compute in bfloat16, which nothing else does, or in int8: for every weight, on the processor.
+ * @throws CupelError for bfloat16 with another engine, for other precisions, for adapters, and where the kernels cannot run
  */
 export function refuseForBf16(options: DistillOptions): void {
   const { engine, precision, full, device = 'cpu' } = options;
@@ -27,11 +27,11 @@ export function refuseForBf16(options: DistillOptions): void {
   const fault = (message: string, field: string, remedy: string) =>
     new CupelError(message, { place: { field }, remedy, exitCode: 2 });
   const usual = 'use --precision int8 and another --engine';
-  if (precision !== 'bf16')
+  if (precision !== 'bf16' && precision !== 'int8')
     throw fault(
-      "Cupel's own kernels compute in bfloat16",
+      "Cupel's own kernels compute in bfloat16 or int8",
       `--precision ${precision}`,
-      'use --precision bf16, or another --engine',
+      'use --precision bf16 or int8, or another --engine',
     );
   if (engine !== 'cupel')
     throw fault(
@@ -40,9 +40,17 @@ export function refuseForBf16(options: DistillOptions): void {
       'use --engine cupel, or leave it out',
     );
   if (!full)
-    throw fault('bfloat16 is for training every weight', '--precision', 'use --full with it, or --precision int8');
+    throw fault(
+      "Cupel's own kernels are for training every weight",
+      precision === 'bf16' ? '--precision' : '--engine',
+      'use --full with it, or --precision int8 with another --engine',
+    );
   if (device !== 'cpu')
-    throw fault('bfloat16 is computed on the processor', '--device', 'leave out --device, or --precision bf16');
+    throw fault(
+      "Cupel's own kernels compute on the processor",
+      '--device',
+      'leave out --device, or --engine and --precision bf16',
+    );
   const reason = whyNoBf16();
-  if (reason) throw fault(`cannot compute in bfloat16 here: ${reason}`, '--precision', usual);
+  if (reason) throw fault(`Cupel's own kernels cannot run here: ${reason}`, '--engine', usual);
 }

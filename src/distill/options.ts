@@ -68,7 +68,7 @@ export interface DistillOptions {
   device?: DeviceChoice;
   /**
    * What computes on the processor; default `onnxruntime`. Another engine rounds differently: it is another adapter. `cupel` are kernels of
-   * its own, for bf16.
+   * its own, for bf16, and for int8 with `full`.
    */
   engine?: Engine;
   /** Measure where the time of the first steps goes. */

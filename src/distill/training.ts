@@ -13,7 +13,7 @@ import { familyOf } from '../models/families.ts';
 import type { ModelFamily, WeightSource } from '../models/model.ts';
 import { loadBf16 } from '../runtime/bf16/library.ts';
 import { chooseDevice, type Device } from '../runtime/device.ts';
-import { measureBf16Speed, measureInt8Speed } from '../runtime/matrix-speed.ts';
+import { measureInt8Speed, measureOwnSpeed } from '../runtime/matrix-speed.ts';
 import { type OpenvinoOptions, openvinoPrecision, openvinoVersion } from '../runtime/openvino.ts';
 import { takeProfile } from '../runtime/profile.ts';
 import { accumulated } from '../train/accumulate.ts';
@@ -21,7 +21,7 @@ import { gatherTheta, narrowModel, narrowTheta } from '../train/channels.ts';
 import { Crew } from '../train/crew.ts';
 import { flopsPerToken } from '../train/flops.ts';
 import type { Precision } from '../train/frozen.ts';
-import { type FullLayout, fullLayout, weightsOf } from '../train/full.ts';
+import { type FullLayout, fullLayout, type Narrow, weightsOf } from '../train/full.ts';
 import { bf16Arenas, fullPrecision, openFullTrainer } from '../train/full-trainer.ts';
 import { backwardShare } from '../train/layer-sampling.ts';
 import { type LoopResult, type LossRecord, type Progressing, train } from '../train/loop.ts';
@@ -84,8 +84,8 @@ export async function runTraining(job: TrainingJob, progress: Progress): Promise
 
 /** Operations a second that products make at most: those in bfloat16 where it is trained in that, else those in int8. */
 async function peakOf({ options, folder }: TrainingJob, openvino?: OpenvinoOptions): Promise<number> {
-  const { threads, precision } = options;
-  if (precision === 'bf16') return 1e9 * (await measureBf16Speed({ threads }));
+  const { threads, precision, engine } = options;
+  if (engine === 'cupel') return 1e9 * (await measureOwnSpeed(precision === 'int8' ? 'int8' : 'bf16', { threads }));
   const runtimes = [undefined, ...(openvino ? [openvino] : [])];
   let peak = 0;
   for (const one of runtimes) peak = Math.max(peak, await measureInt8Speed({ threads, folder, openvino: one }));
@@ -135,7 +135,8 @@ async function prepare(
   const device = await deviceFor(options, say);
   const openvino = openvinoFor(job, device);
   refuseForBf16(options);
-  const bf16 = options.precision === 'bf16' ? {} : undefined;
+  const bf16 = options.engine === 'cupel' ? {} : undefined;
+  const precision = await precisionOf(job);
   const lanes = lanesOf(options, family, device);
   const packing = planPacking(samples, batchTokens, lanes);
   const checking = planChecking(validation, batchTokens, options.memory ? 1 : VALIDATION_BATCHES);
@@ -164,7 +165,12 @@ async function prepare(
     arenas:
       full && bf16
         ? (recompute: number) =>
-            bf16Arenas({ base, layout: full, precision: FLOAT32, recompute }, packing, checking, answers)
+            bf16Arenas(
+              { base, layout: full, precision: fullPrecision(precision), recompute },
+              packing,
+              checking,
+              answers,
+            )
         : undefined,
   };
   const { parts, recompute, need } = fitMemory(shape, memoryLimit(options.memory), batchTokens, lanes, accumulate);
@@ -176,10 +182,9 @@ async function prepare(
     say(`${recompute} of ${config.layers} layers are computed again in the backward pass, to save memory`);
   const profile = options.profile ? profilePrefix(job) : undefined;
   const runtime = { threads, folder, device, lanes, openvino, bf16, profile };
-  const precision = await precisionOf(job);
   const common = { base, recompute, weighting, promptWeight, seed, runtime };
   const density = options.ffnDensity ?? 1;
-  const adapters = { ...common, lora, precision };
+  const adapters = { ...common, lora, precision: precision as Precision };
   const narrow =
     density < 1
       ? await openRiglTrainer(packing, checking, { ...adapters, density, batches: ffnBatches(options) })
@@ -206,7 +211,8 @@ async function prepare(
   });
   const peak = await peakOf(job, openvino);
   if (trainer.keepsFeatures) say(`what layers before ${firstLayer} make of a conversation is computed once and kept`);
-  const name = precision.kind === 'int8' ? `int8, levels up to ${precision.levels}` : options.precision;
+  const levels = precision.kind === 'int8' ? precision.levels : precision.kind === 'narrow' ? 127 : null;
+  const name = levels === null ? options.precision : `int8, levels up to ${levels}`;
   return {
     trainer,
     full,
@@ -232,7 +238,9 @@ async function prepare(
 const FLOAT32 = { kind: 'float32' } as const;
 
 /** What the graph says of products; its float32 products are those that Cupel's own kernels compute in bfloat16. */
-async function precisionOf({ options: { precision, threads }, folder }: TrainingJob): Promise<Precision> {
+async function precisionOf({ options, folder }: TrainingJob): Promise<Precision | Narrow> {
+  const { precision, threads, engine } = options;
+  if (precision === 'int8' && engine === 'cupel') return { kind: 'narrow' };
   if (precision === 'int8') return int8Precision({ threads, folder });
   return precision === 'bf16' ? FLOAT32 : { kind: precision };
 }
