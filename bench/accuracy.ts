@@ -30,7 +30,7 @@ const HELP = `npm run bench:accuracy -- TRAIN.jsonl TEST.jsonl [options]
   --budget TIME   of training, the same for all sides (5m)
   --steps N       so many steps on the same batches in place of a budget; not with peft. Writes precision.json
   --seed N        of the adapter and the order of conversations (0)
-  --sides LIST    of int8 (with the faster engine), int8-onnxruntime, int4, float32, peft (in float32) and peft-bfloat16, with commas (int8,peft,peft-bfloat16); peft wants BENCH_PYTHON with torch, transformers and peft
+  --sides LIST    of int8 (with the faster engine), int8-onnxruntime, int4, float32, peft (in float32) and peft-bfloat16, with commas (int8,peft,peft-bfloat16); peft wants BENCH_PYTHON with torch, transformers and peft. Or, every weight trained: full-bf16, full-int8, full-float32; writes precision-full.json
   --student NAME  catalog name, GGUF file or Hugging Face folder (${DEFAULT_STUDENT})
 Rows are OpenAI chat conversations, as \`cupel import\` takes them. Writes bench/results/accuracy.json, where what was measured
 alike on this machine of other sides and seeds stays; \`npm run bench:precision -- TRAIN TEST\` is
@@ -73,11 +73,13 @@ type Trained = Omit<Measured, 'side' | 'seed' | 'accuracy' | 'interval' | 'items
 
 const threads = availableParallelism();
 
-async function ours(session: Session, student: Student, dataset: MadeArtifact, precision: string): Promise<Trained> {
+async function ours(session: Session, student: Student, dataset: MadeArtifact, side: string): Promise<Trained> {
+  const precision = side.replace(/^full-/, '');
   const adapter = await runDistill(session, student, dataset, {
     budget: values.budget,
     steps,
     seed,
+    full: side !== precision,
     precision: precision.split('-')[0] as 'int8',
     engine: (precision.split('-')[1] ?? 'auto') as 'auto',
   });
@@ -145,7 +147,7 @@ async function compare(train: string, test: string): Promise<void> {
   } finally {
     rmSync(workspace, { recursive: true, force: true });
   }
-  const results = fileURLToPath(new URL(`results/${steps ? 'precision' : 'accuracy'}.json`, import.meta.url));
+  const results = fileURLToPath(new URL(`results/${steps ? 'precision' : 'accuracy'}${values.sides.startsWith('full-') ? '-full' : ''}.json`, import.meta.url));
   const all = [...measuredBefore(results, measured), ...measured];
   const same = steps ? `${steps} steps` : values.budget;
   const head = [`${same} each, ${threads} threads`, 'seed', 'steps', 'passes', 'tokens/s', 'validation loss', 'accuracy', '95% interval']; // biome-ignore format: one list

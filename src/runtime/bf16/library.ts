@@ -67,9 +67,10 @@ function bind(): Bf16Library {
   const run = library.func('cupel_run', 'int', [
     ...['void*', 'int64', 'void*', 'int64', 'void*', 'int32', 'int32', 'void*'],
   ]) as KoffiFunc<(...args: unknown[]) => number>;
-  const tiles = instructionSets().includes('amx_bf16') && number('cupel_ask_for_tiles') === 0;
+  const tiles = ['amx_bf16', 'amx_int8'].every((set) => instructionSets().includes(set));
+  const amx = tiles && number('cupel_ask_for_tiles') === 0;
   return {
-    instructions: tiles ? 'amx' : 'avx512',
+    instructions: amx ? 'amx' : 'avx512',
     memory: (bytes) => {
       const address = BigInt(memory(bytes));
       if (address > 0n) return address;
