@@ -1,9 +1,10 @@
 // Attention on a tape: at once where its scores fit a thread's memory and nobody reads the probabilities, else by products and softmax.
 import type { Value } from '../../graph/node.ts';
 import { sizeOf } from '../../graph/tensor.ts';
-import { BLOCK_ROWS, type Lower, type Lowering, rowsEach, transposed } from './lowering.ts';
-import { type Place, SCRATCH } from './tape.ts';
-import { placeOf, type View } from './view.ts';
+import { type Lower, type Lowering, rowsEach } from './lowering.ts';
+import { product } from './product.ts';
+import { BLOCK_ROWS, type Place, SCRATCH } from './tape.ts';
+import { placeOf, transposed, type View } from './view.ts';
 
 export const attention: Lower<'attention'> = (l, { inputs, outputs: [o, p], attributes: { scale } }) => {
   const [q, k, v, mask] = inputs.map((input) => l.view(input));
@@ -12,10 +13,10 @@ export const attention: Lower<'attention'> = (l, { inputs, outputs: [o, p], attr
   const grouped = [q.shape[0], k.shape[1], (q.shape[1] / k.shape[1]) * q.shape[2], q.shape[3]];
   const rows = l.reshaped(q, grouped);
   const scores = l.result(p);
-  l.product(scores, rows, transposed(k), scale);
+  product(l, scores, rows, transposed(k), scale);
   masked(l, scores, mask);
   const out = l.fresh('float32', l.sizes(o.shape));
-  l.product(l.reshaped(out, [...grouped.slice(0, 3), v.shape[3]]), scores, v, 1);
+  product(l, l.reshaped(out, [...grouped.slice(0, 3), v.shape[3]]), scores, v, 1);
   if (l.isPart(o)) l.copy(out, l.part(o));
   else l.bind(o, out);
 };
@@ -41,8 +42,8 @@ function attendAtOnce(l: Lowering, [q, k, v, mask]: readonly View[], o: Value, p
     3: placeOf(out),
     5: placeOf(logs),
     7: placeOf(queries),
-    9: l.tiles(k, true),
-    11: l.tiles(transposed(v), true),
+    9: l.tiles.of(k, true),
+    11: l.tiles.of(transposed(v), true),
     13: placeOf(lines),
     ...Object.fromEntries([scale, B, H, G, S, T, d, e].map((value, i) => [15 + i, value])),
     ...stridesAt(23, queries),
@@ -90,9 +91,9 @@ export const attentionGradient: Lower<'attentionGradient'> = (
     9: placeOf(queries),
     11: placeOf(results),
     13: placeOf(given),
-    15: l.tiles(k, true),
-    17: l.tiles(v, true),
-    19: l.tiles(transposed(k), true),
+    15: l.tiles.of(k, true),
+    17: l.tiles.of(v, true),
+    19: l.tiles.of(transposed(k), true),
     21: placeOf(lines),
     23: placeOf(l.logs.get(of)!),
     ...Object.fromEntries([scale, B, H, G, S, T, d, e].map((value, i) => [25 + i, value])),

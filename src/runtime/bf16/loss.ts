@@ -1,6 +1,7 @@
 // The loss over the vocabulary on a tape: from logits, or a part of the words at a time.
-import { type Lower, transposed } from './lowering.ts';
-import { placeOf, sliced, type View } from './view.ts';
+import type { Lower } from './lowering.ts';
+import { product } from './product.ts';
+import { placeOf, sliced, transposed, type View } from './view.ts';
 
 export const crossEntropy: Lower<'crossEntropy'> = (l, { inputs, outputs }) => {
   const [logits, targets] = inputs.map((input) => l.dense(l.view(input)));
@@ -35,7 +36,7 @@ export const linearCrossEntropy: Lower<'linearCrossEntropy'> = (l, node) => {
   const state = l.fresh('float32', [rows, 3]);
   for (const { words, first } of parts(table, node.attributes.part)) {
     const logits = l.fresh('float32', [rows, words.shape[0]]);
-    l.product(logits, hidden, transposed(words), 1);
+    product(l, logits, hidden, transposed(words), 1);
     const place = placeOf(logits);
     l.add('lossPart', rows, {
       3: placeOf(state),
@@ -58,7 +59,7 @@ export const linearCrossEntropyGradient: Lower<'linearCrossEntropyGradient'> = (
   for (const { words, first } of parts(table, node.attributes.part)) {
     const count = words.shape[0];
     const logits = l.fresh('float32', [rows, count]);
-    l.product(logits, hidden, transposed(words), 1);
+    product(l, logits, hidden, transposed(words), 1);
     const cap = node.attributes.softCap ?? 0;
     l.add('lossGradientPart', rows, {
       3: placeOf(logits),
@@ -71,12 +72,12 @@ export const linearCrossEntropyGradient: Lower<'linearCrossEntropyGradient'> = (
     });
     const last = first + count === table.shape[0];
     const next: View = last ? dHidden : l.fresh('float32', dHidden.shape);
-    l.product(next, logits, words, 1);
+    product(l, next, logits, words, 1);
     if (sum) {
       const op = l.ops[l.ops.length - 1];
       op.fields = { ...op.fields, 2: true, 9: placeOf(sum), 21: hidden.shape[1] };
     }
     sum = next;
-    if (dTable) l.product(sliced(dTable, 0, first, count), transposed(logits), hidden, 1);
+    if (dTable) product(l, sliced(dTable, 0, first, count), transposed(logits), hidden, 1);
   }
 };

@@ -7,40 +7,20 @@ import { sizesOf } from '../feeds.ts';
 import type { Step } from './fuse.ts';
 import type { Buffer } from './memory.ts';
 import type { Fields, KernelName, Place, TapeOp } from './tape.ts';
-import { isDense, joined, permuted, placeOf, reshaped, sliced, type View, wholeOf } from './view.ts';
+import { Tiles } from './tiles.ts';
+import { isAll, isDense, joined, permuted, placeOf, reshaped, sliced, type View, wholeOf } from './view.ts';
 
 /** Numbers that one item of a kernel works on, about: enough to be worth the counter that it is taken from. */
 const ITEM = 16_384;
-/** Of an item of a product: both sides' tiles stay in the second cache, and there are items for every thread. */
-const PRODUCT = { rows: 128, columns: 288 };
-/** Bytes of a tile, of 16 rows of 32 numbers in bfloat16 or 64 in int8. */
-const TILE_BYTES = 1024;
-/** The longest rows in int8: `NARROW` in native/tape.h holds 16 of them. */
-const NARROW_MOST = 65_536;
 /** Of the kernels that go through arrays of any shape. */
 const AXES = 5;
-/** `BLOCK_ROWS` in native/tape.h. */
-export const BLOCK_ROWS = 32;
-
-/** An op whose result a matrix [rows, width] can become tiles at once. */
-interface Maker {
-  readonly op: TapeOp;
-  readonly rows: number;
-  readonly width: number;
-  /** Of the four forms among the op's fields. */
-  readonly forms: number;
-  /** Of the result itself, and of whether it is kept; null where the op makes tiles alone. */
-  readonly result: { readonly place: number; readonly kept: number } | null;
-  /** Of the left side over the width in int8. */
-  readonly narrow: number;
-}
-
 export class Lowering {
   readonly ops: TapeOp[] = [];
   readonly #symbols: ReadonlyMap<string, number>;
   readonly #uses = new Map<string, number>();
   readonly #views = new Map<string, View>();
   readonly #made = new Map<string, Place>();
+  readonly tiles = new Tiles(this);
   /** Buffers that several values or an output read. */
   readonly #shared = new Set<Buffer>();
   /** The last op that reads or writes a buffer. */
@@ -48,7 +28,6 @@ export class Lowering {
 
   /** Values that are parts of a concatenation, made where they shall be. */
   readonly #parts = new Map<string, { of: Value; axis: number; start: number }>();
-  readonly #makers = new Map<Buffer, Maker>();
   /** Values that only gated feed-forward steps read. */
   readonly #gated: ReadonlySet<string>;
   /** Buffers of numbers in bfloat16. */
@@ -167,23 +146,13 @@ export class Lowering {
     return true;
   }
 
-  /** Tells that an op can make tiles of its result, and leaves it out where nobody reads it but as tiles. */
-  makes(view: View, op: TapeOp, width: number, at: Pick<Maker, 'forms' | 'result' | 'narrow'>): void {
-    if (at.result) op.fields = { ...op.fields, [at.result.kept]: true };
-    this.#makers.set(view.buffer, { op, rows: sizeOf(view.shape) / width, width, ...at });
-  }
-
   /** All ops, when every node has been lowered. */
   finish(): readonly TapeOp[] {
     const read = new Map<Buffer, number>();
     for (const { fields } of this.ops)
       for (const field of Object.values(fields))
         if (typeof field === 'object') read.set(field.buffer, (read.get(field.buffer) ?? 0) + 1);
-    for (const [buffer, { op, result }] of this.#makers) {
-      if (!result || buffer.slot !== null || read.get(buffer) !== 1) continue;
-      const { [result.place]: _, ...rest } = op.fields;
-      op.fields = { ...rest, [result.kept]: false };
-    }
+    this.tiles.leaveOut((buffer) => read.get(buffer) === 1);
     return this.ops.filter((op) => !this.#left.has(op));
   }
 
@@ -321,114 +290,12 @@ export class Lowering {
     this.add('fill', Math.ceil(bytes / each), { 3: placeOf(out), 5: bytes, 6: each });
   }
 
-  /**
-   * out [..,M,N] = alpha * left [..,M,K] @ right [..,K,N], whose leading axes are those of out, or none where all share one matrix.
-   * @param narrow in int8, for matrices
-   */
-  product(out: View, left: View, right: View, alpha: number, asked = false): void {
-    const [M, N] = out.shape.slice(-2);
-    const K = left.shape.at(-1)!;
-    const narrow = asked && out.shape.length === 2 && left.shape.length === 2 && K <= NARROW_MOST;
-    const batches = sizeOf(out.shape.slice(0, -2));
-    this.add('product', batches * Math.ceil(M / PRODUCT.rows) * Math.ceil(N / PRODUCT.columns), {
-      3: placeOf(out),
-      5: this.tiles(left, false, narrow),
-      7: this.tiles(transposed(right), true, narrow),
-      11: M,
-      12: N,
-      13: K,
-      14: alpha,
-      15: N,
-      16: 1,
-      17: M * N,
-      19: left.shape.length > 2,
-      20: right.shape.length > 2,
-      22: PRODUCT.rows,
-      23: PRODUCT.columns,
-      // many columns: those of an item stay in the cache while the rows pass by, else the rows do
-      24: N <= 2 * PRODUCT.columns,
-      45: narrow,
-    });
-  }
-
-  /** Tiles of the matrices [..,R,K] over K, for the left or the right side of a product; made once for all products with them. */
-  tiles(view: View, right: boolean, narrow = false): Place {
-    return this.once(`${right ? 'right' : 'left'}${narrow ? ' in int8' : ''}`, view, () => ({
-      buffer:
-        this.#tilesAtOnce(view, right, narrow) ?? (narrow ? this.#packNarrow(view, right) : this.#pack(view, right)),
-      offset: 0,
-    }));
-  }
-
   /** What is made of a view, the first time that it is asked for. */
   once(what: string, view: View, make: () => Place): Place {
     const key = `${what} ${this.#bufferId(view.buffer)} ${view.start} ${view.shape} ${view.strides}`;
     const place = this.#made.get(key) ?? make();
     this.#made.set(key, place);
     return place;
-  }
-
-  /** By what makes the matrix, if it can. */
-  #tilesAtOnce(view: View, right: boolean, narrow = false): Buffer | undefined {
-    const maker = this.#makers.get(view.buffer);
-    if (!maker || view.shape.length !== 2 || view.start !== 0) return undefined;
-    const { op, rows, width, forms } = maker;
-    const [overWidth, overRows] = [isMatrix(view, rows, width), isMatrix(transposed(view), rows, width)];
-    if (narrow ? !overWidth || right : !overWidth && !overRows) return undefined;
-    const form = narrow ? maker.narrow : forms + (overWidth ? 0 : 6) + (right ? 3 : 0);
-    const [R, K] = view.shape;
-    const buffer = narrow
-      ? narrowTiles(R, K)
-      : { bytes: Math.ceil(R / 16) * Math.ceil(K / 32) * TILE_BYTES, slot: null };
-    op.fields = { ...op.fields, [form]: true, [form + 1]: { buffer, offset: 0 } };
-    return buffer;
-  }
-
-  /** A matrix in int8; the left side needs rows that lie together. */
-  #packNarrow(given: View, right: boolean): Buffer {
-    const [R, K] = given.shape;
-    const lies = (view: View) => view.strides[1] === 1 || (right && view.strides[0] === 1);
-    const view = lies(given) ? given : this.dense(given);
-    const [sR, sK] = view.strides;
-    const buffer = narrowTiles(R, K);
-    const fields = { 2: right, 3: { buffer, offset: 0 }, 5: placeOf(view), 7: R, 8: K, 9: sR, 10: sK };
-    this.add('packNarrow', Math.ceil(R / (sK === 1 ? 16 : 64)), fields);
-    return buffer;
-  }
-
-  #pack(view: View, right: boolean): Buffer {
-    const [R, K] = view.shape.slice(-2);
-    const [rows, width] = view.strides.at(-1) === 1 ? [R, K] : [K, R];
-    const lying = view.strides.at(-1) === 1 ? view : transposed(view);
-    // what is given is read again where its next form is needed: tiles that wait from the forward pass on cost more
-    const lives = view.buffer.slot === null;
-    if (lives && view.shape.length === 2 && isAll(view) && isMatrix(lying, rows, width)) {
-      // all forms of it are made where the first is: it is read once
-      const op = this.add('tiles', Math.ceil(rows / BLOCK_ROWS), { 5: placeOf(view), 7: rows, 8: width });
-      this.makes(view, op, width, { forms: 10, result: null, narrow: 22 });
-      return this.#tilesAtOnce(view, right)!;
-    }
-    const [sR, sK] = view.strides.slice(-2);
-    const lead = joined(view.shape.slice(0, -2), view.strides.slice(0, -2));
-    if (lead.shape.length > 2) return this.#pack(this.dense(view), right);
-    const batches = sizeOf(lead.shape);
-    const [down, across] = [Math.ceil(R / 16), Math.ceil(K / 32)];
-    const buffer: Buffer = { bytes: batches * down * across * 1024, slot: null };
-    const [outer, inner] = lead.shape.length === 2 ? [0, 1] : [-1, 0];
-    this.add('pack', batches * (sR === 1 ? across : down), {
-      2: right,
-      3: { buffer, offset: 0 },
-      5: placeOf(view),
-      7: R,
-      8: K,
-      9: sR,
-      10: sK,
-      11: lead.shape[outer] ?? 1,
-      12: lead.shape[inner],
-      13: lead.strides[0][outer] ?? 0,
-      14: lead.strides[0][inner],
-    });
-    return buffer;
   }
 
   readonly #ids = new Map<Buffer, number>();
@@ -439,35 +306,15 @@ export class Lowering {
   }
 }
 
-/** Whether a view has every entry of its memory. */
-function isAll({ buffer, dtype, shape }: View): boolean {
-  return sizeOf(shape) * bytesOf(dtype) === buffer.bytes;
-}
-
-/** Memory for a matrix [R,K] in int8, and behind it what each row's levels stand for. */
-function narrowTiles(R: number, K: number): Buffer {
-  const down = Math.ceil(R / 16);
-  return { bytes: down * Math.ceil(K / 64) * TILE_BYTES + 64 * down, slot: null };
-}
-
 function isGated(op: Step['op']): boolean {
   return op === 'gated' || op === 'gatedGradient';
 }
 
 export type Lower<K extends Step['op']> = (l: Lowering, step: Step<K>) => void;
 
-function isMatrix({ shape, strides }: View, rows: number, width: number): boolean {
-  return shape[0] === rows && shape[1] === width && strides[1] === 1 && strides[0] === width;
-}
-
 /** Rows of so many numbers in an item. */
 export function rowsEach(width: number): number {
   return Math.max(1, Math.floor(ITEM / 2 / width));
-}
-
-export function transposed(view: View): View {
-  const turn = <T>(list: readonly T[]) => [...list.slice(0, -2), list.at(-1)!, list.at(-2)!];
-  return { ...view, shape: turn(view.shape), strides: turn(view.strides) };
 }
 
 const ANY_TYPES: readonly DType[] = ['float32', 'int64', 'bool', 'int32'];

@@ -7,9 +7,10 @@ import { bytesOf, sizeOf } from '../../graph/tensor.ts';
 import { attention, attentionGradient } from './attention.ts';
 import type { Step } from './fuse.ts';
 import { crossEntropy, crossEntropyGradient, linearCrossEntropy, linearCrossEntropyGradient } from './loss.ts';
-import { BLOCK_ROWS, type Lower, type Lowering, rowsEach, transposed } from './lowering.ts';
-import type { Fields, TapeOp } from './tape.ts';
-import { expanded, isAt, isDense, permuted, placeOf, sliced, type View } from './view.ts';
+import { type Lower, type Lowering, rowsEach } from './lowering.ts';
+import { added, matmul } from './product.ts';
+import { BLOCK_ROWS } from './tape.ts';
+import { expanded, isAt, permuted, placeOf, sliced, type View } from './view.ts';
 
 /** In the order of the enums in native/map.c. */
 const MAPS = [
@@ -31,59 +32,6 @@ function map(op: MapName): Lower<MapName> {
     const [a, b] = inputs.map((input) => expanded(l.view(input), shape));
     l.map(MAPS.indexOf(op), l.result(y), a, b ?? a, 'by' in attributes ? attributes.by : 0);
   };
-}
-
-/** Products that one can add to itself, and where they are told of. */
-const PARTS = { count: 29, most: 3, first: 30, step: 5 };
-
-/** One product in place of two whose results are added: what the first makes is never written. */
-function summed(l: Lowering, views: readonly View[], y: Value): boolean {
-  const [one, other] = views.map((view) => l.maker(view, 'product'));
-  if (!one || !other || one === other) return false;
-  const [into, from] = l.isBefore(views[0], other) ? [other, one] : [one, other];
-  const parts = (op: TapeOp) => Number(op.fields[PARTS.count] ?? 0);
-  const alike = [11, 12, 14, 15, 19, 20, 45].every((at) => into.fields[at] === from.fields[at]) && !into.fields[19];
-  const own = parts(from);
-  if (!alike || into.fields[25] || from.fields[25] || (into.fields[2] && from.fields[2])) return false;
-  if (parts(into) + own + 1 > PARTS.most) return false;
-  const added = [[5, 7, 13], ...Array.from({ length: own }, (_, i) => partFields(i))];
-  const fields = added.flatMap((at, i) =>
-    partFields(parts(into) + i).map((to, j) => [to, from.fields[at[j]]] as const),
-  );
-  const sum: Fields = from.fields[2] ? { 2: true, 9: from.fields[9], 21: from.fields[21] } : {};
-  into.fields = { ...into.fields, ...Object.fromEntries(fields), ...sum, [PARTS.count]: parts(into) + own + 1 };
-  l.leaveOut(from);
-  l.bind(y, { ...views[into === other ? 1 : 0], shape: l.sizes(y.shape) });
-  return true;
-}
-
-/** Of the left tiles, the right tiles and K of a product that another adds. */
-function partFields(i: number): readonly [number, number, number] {
-  const first = PARTS.first + PARTS.step * i;
-  return [first, first + 2, first + 4];
-}
-
-/** Ops that can add a tensor to their result, and where they are told of it. */
-const ADDING = { product: { flag: 2, place: 9, stride: 21 }, rmsNormGradient: { flag: 16, place: 17, stride: null } };
-
-function added(l: Lowering, inputs: readonly Value[], y: Value, shape: readonly number[]): boolean {
-  const views = inputs.map((input) => l.view(input));
-  if (!views.every((view) => isDense(view) && sizeOf(view.shape) === sizeOf(shape))) return false;
-  if (summed(l, views, y)) return true;
-  for (const [view, other] of [
-    [views[1], views[0]],
-    [views[0], views[1]],
-  ]) {
-    const op = l.maker(view, 'product', 'rmsNormGradient');
-    if (!op || !l.isBefore(other, op)) continue;
-    const { flag, place, stride } = ADDING[op.kernel as keyof typeof ADDING];
-    const batched = op.kernel === 'product' && (op.fields[19] || op.fields[20]);
-    if (op.fields[flag] || batched) continue;
-    op.fields = { ...op.fields, [flag]: true, [place]: placeOf(other), ...(stride ? { [stride]: op.fields[12] } : {}) };
-    l.bind(y, { ...view, shape });
-    return true;
-  }
-  return false;
 }
 
 /** Whole numbers and truth values. */
@@ -145,25 +93,6 @@ function join(l: Lowering, inputs: readonly Value[], y: Value, axis: number): vo
     start += from.shape[axis];
   }
 }
-
-const matmul: Lower<'matmul'> = (l, { inputs, outputs: [y], attributes: { transA, transB, alpha, narrow } }) => {
-  let [a, b] = inputs.map((input) => l.view(input));
-  const shape = l.sizes(y.shape);
-  let out = l.result(y);
-  // one matrix for all of a's leading axes: all their rows at once
-  if (b.shape.length === 2 && a.shape.length > 2 && !transA) {
-    const rows = [sizeOf(a.shape.slice(0, -1)), a.shape.at(-1)!];
-    a = l.reshaped(a, rows);
-    out = l.reshaped(out, [rows[0], shape.at(-1)!]);
-  }
-  const lead = out.shape.slice(0, -2);
-  const led = (view: View): View => {
-    const own = view.shape.slice(0, -2);
-    if (own.every((size) => size === 1) && lead.length > 0) return l.reshaped(view, view.shape.slice(-2));
-    return own.length === 0 ? view : expanded(view, [...lead, ...view.shape.slice(-2)]);
-  };
-  l.product(out, led(transA ? transposed(a) : a), led(transB ? transposed(b) : b), alpha, narrow);
-};
 
 /** Adds updates to the rows of what is there. */
 function scatter(l: Lowering, out: View, updates: Value, rows: Value): void {
@@ -238,7 +167,7 @@ export const LOWERED: Table = {
     const rows = sizeOf(x.shape) / width;
     const [out, other, from, by] = [y, inverse, x, weight].map(placeOf);
     const fields = { 3: out, 5: other, 7: from, 9: by, 11: epsilon, 12: rows, 13: width };
-    l.makes(y, l.add('rmsNorm', Math.ceil(rows / BLOCK_ROWS), fields), width, {
+    l.tiles.makes(y, l.add('rmsNorm', Math.ceil(rows / BLOCK_ROWS), fields), width, {
       forms: 16,
       result: { place: 3, kept: 28 },
       narrow: 29,
@@ -253,7 +182,7 @@ export const LOWERED: Table = {
     const fields = { 3: placeOf(out), 5: a, 7: b, 9: c, 11: d, 13: rows, 14: width };
     const op = l.add('rmsNormGradient', Math.ceil(rows / BLOCK_ROWS), fields);
     l.normGradients.push(op);
-    l.makes(out, op, width, {
+    l.tiles.makes(out, op, width, {
       forms: 20,
       result: { place: 3, kept: 32 },
       narrow: 36,
@@ -290,7 +219,7 @@ export const LOWERED: Table = {
     const rows = sizeOf(out.shape) / width;
     const places = { 3: placeOf(out), 5: placeOf(gate), 7: placeOf(up) };
     const fields = { ...places, 9: MAPS.indexOf(activation), 10: rows, 11: width, 25: half };
-    l.makes(out, l.add('gated', Math.ceil(rows / BLOCK_ROWS), fields), width, {
+    l.tiles.makes(out, l.add('gated', Math.ceil(rows / BLOCK_ROWS), fields), width, {
       forms: 12,
       result: { place: 3, kept: 24 },
       narrow: 26,
@@ -305,8 +234,8 @@ export const LOWERED: Table = {
     const places = { 3: placeOf(dGate), 5: placeOf(dUp), 7: placeOf(gate), 9: placeOf(up), 11: placeOf(dy) };
     const fields = { ...places, 13: MAPS.indexOf(activation), 14: rows, 15: width, 42: half, 43: halfSlope };
     const op = l.add('gatedGradient', Math.ceil(rows / BLOCK_ROWS), fields);
-    l.makes(dGate, op, width, { forms: 16, result: { place: 3, kept: 40 }, narrow: 44 });
-    l.makes(dUp, op, width, { forms: 28, result: { place: 5, kept: 41 }, narrow: 47 });
+    l.tiles.makes(dGate, op, width, { forms: 16, result: { place: 3, kept: 40 }, narrow: 44 });
+    l.tiles.makes(dUp, op, width, { forms: 28, result: { place: 5, kept: 41 }, narrow: 47 });
   },
   softmax: (l, { inputs: [x], outputs: [y] }) => {
     const from = l.dense(l.view(x));

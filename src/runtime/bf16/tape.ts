@@ -41,6 +41,9 @@ export const WIDTH = 56;
 /** `SCRATCH` there: bytes that a kernel may use for itself, for each thread. */
 export const SCRATCH = 32 * 2 ** 20;
 
+/** `BLOCK_ROWS` there: rows of an item of the kernels that make tiles. */
+export const BLOCK_ROWS = 32;
+
 /** Bytes from the start of a buffer. */
 export interface Place {
   readonly buffer: Buffer;

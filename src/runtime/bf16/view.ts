@@ -111,3 +111,19 @@ export function joined(
   if (sizes.length === 0) return { shape: [1], strides: strides.map(() => [1]) };
   return { shape: sizes, strides: steps };
 }
+
+/** Whether a view has every entry of its memory. */
+export function isAll({ buffer, dtype, shape }: View): boolean {
+  return sizeOf(shape) * bytesOf(dtype) === buffer.bytes;
+}
+
+/** Whether a matrix of so many rows and columns lies row by row. */
+export function isMatrix({ shape, strides }: View, rows: number, width: number): boolean {
+  return shape[0] === rows && shape[1] === width && strides[1] === 1 && strides[0] === width;
+}
+
+/** The last two axes the other way round. */
+export function transposed(view: View): View {
+  const turn = <T>(list: readonly T[]) => [...list.slice(0, -2), list.at(-1)!, list.at(-2)!];
+  return { ...view, shape: turn(view.shape), strides: turn(view.strides) };
+}
