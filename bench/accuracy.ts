@@ -147,7 +147,12 @@ async function compare(train: string, test: string): Promise<void> {
   } finally {
     rmSync(workspace, { recursive: true, force: true });
   }
-  const results = fileURLToPath(new URL(`results/${steps ? 'precision' : 'accuracy'}${values.sides.startsWith('full-') ? '-full' : ''}.json`, import.meta.url));
+  const results = fileURLToPath(
+    new URL(
+      `results/${steps ? 'precision' : 'accuracy'}${values.sides.startsWith('full-') ? '-full' : ''}.json`,
+      import.meta.url,
+    ),
+  );
   const all = [...measuredBefore(results, measured), ...measured];
   const same = steps ? `${steps} steps` : values.budget;
   const head = [`${same} each, ${threads} threads`, 'seed', 'steps', 'passes', 'tokens/s', 'validation loss', 'accuracy', '95% interval']; // biome-ignore format: one list

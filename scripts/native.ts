@@ -5,7 +5,14 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
 const folder = new URL('../native/', import.meta.url);
-const PROCESSOR = ['-march=x86-64-v4', '-mavx512bf16', '-mamx-tile', '-mamx-bf16', '-mamx-int8', '-mprefer-vector-width=512'];
+const PROCESSOR = [
+  '-march=x86-64-v4',
+  '-mavx512bf16',
+  '-mamx-tile',
+  '-mamx-bf16',
+  '-mamx-int8',
+  '-mprefer-vector-width=512',
+];
 /** Every rounding is the source's own: no product and sum become one unless it says so. */
 const NUMBERS = ['-fno-math-errno', '-ffp-contract=off'];
 const SHAPE = ['-shared', '-fPIC', '-nostdlib', '-ffreestanding', '-fno-stack-protector', '-s', '-Wl,--build-id=none'];
