@@ -139,11 +139,6 @@ static void spread(float *out, int64_t step, const float *sums, int64_t T, int64
     }
 }
 
-/** Two rows of numbers in pairs: a row of a right side's tile over the rows. */
-static inline __m512i paired(__m512 even, __m512 odd) {
-  return _mm512_permutexvar_epi16(_mm512_load_si512(ORDER), (__m512i)_mm512_cvtne2ps_pbh(odd, even));
-}
-
 /** Of 32 rows: what their scores and slopes become. */
 typedef struct {
   const float *mask[SIDE];

@@ -182,7 +182,7 @@ void gated(Op op, int64_t item, const Run *r) {
       __m512 x = loadEither(m, gate, o, half), none = _mm512_setzero_ps();
       _mm512_store_ps(block + i * step + c, _mm512_mul_ps(silu ? one(SILU, x, none, none) : one(GELU, x, none, none), loadEither(m, up, o, half)));
     }
-  packBlock(block, step, row, 0, width, rows, width, op, 12, op[24] ? 3 : 0, 26, r);
+  packBlock(block, step, row, rows, width, op, 12, op[24] ? 3 : 0, 26, r);
 }
 
 /**
@@ -212,6 +212,6 @@ void gatedGradient(Op op, int64_t item, const Run *r) {
         _mm512_store_ps(second + b, _mm512_mul_ps(d, one(GELU, x, unit, unit)));
       }
     }
-  packBlock(first, step, row, 0, width, rows, width, op, 16, op[40] ? 3 : 0, 44, r);
-  packBlock(second, step, row, 0, width, rows, width, op, 28, op[41] ? 5 : 0, 47, r);
+  packBlock(first, step, row, rows, width, op, 16, op[40] ? 3 : 0, 44, r);
+  packBlock(second, step, row, rows, width, op, 28, op[41] ? 5 : 0, 47, r);
 }

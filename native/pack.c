@@ -34,7 +34,7 @@ void turn(__m512i v[16]) {
 void packRows(const float *p, int64_t step, int rows, int64_t columns, int right, char *out, int64_t far) {
   __m512i v[16];
   for (int64_t c = 0; c < columns; c += 32, out += far) {
-    __mmask16 low = lanes(columns - c), high = lanes(columns - c > 16 ? columns - c - 16 : 0);
+    __mmask16 low = lanes(columns - c), high = lanesFrom(columns - c - 16);
     for (int i = 0; i < 16; i++)
       v[i] = i < rows ? (__m512i)_mm512_cvtne2ps_pbh(load(high, p + i * step + c + 16), load(low, p + i * step + c)) : _mm512_setzero_si512();
     if (right & 1) turn(v);
@@ -44,14 +44,13 @@ void packRows(const float *p, int64_t step, int rows, int64_t columns, int right
 
 /** Of up to 32 rows and each 16 of `columns` a tile whose inner axis are the rows; tiles lie `far` bytes apart. */
 void packColumns(const float *p, int64_t step, int rows, int64_t columns, int right, char *out, int64_t far) {
-  const __m512i zip = _mm512_load_si512(ORDER);
   __m512i v[16];
   for (int64_t c = 0; c < columns; c += 16, out += far) {
     __mmask16 m = lanes(columns - c);
     for (int i = 0; i < 16; i++) {
       __m512 even = 2 * i < rows ? load(m, p + 2 * i * step + c) : _mm512_setzero_ps();
       __m512 odd = 2 * i + 1 < rows ? load(m, p + (2 * i + 1) * step + c) : _mm512_setzero_ps();
-      v[i] = _mm512_permutexvar_epi16(zip, (__m512i)_mm512_cvtne2ps_pbh(odd, even));
+      v[i] = paired(even, odd);
     }
     if (!(right & 1)) turn(v);
     put(out, v, right & STREAM);
@@ -59,22 +58,22 @@ void packColumns(const float *p, int64_t step, int rows, int64_t columns, int ri
 }
 
 /**
- * What becomes of a block [32][columns] of a result [rows, width] whose rows lie `step` apart: tiles in up to four forms, each a flag and a place from `forms` on (left
+ * What becomes of 32 rows of a result [rows, width], which lie `step` apart: tiles in up to four forms, each a flag and a place from `forms` on (left
  * and right side of products over the width, left and right side of products over the rows), the left side over the width in int8 (`narrow` is the
- * position of its flag, before its place; whole rows alone), and the numbers themselves at 3 or 5 (`dense` is that place's position, or 0).
+ * position of its flag, before its place), and the numbers themselves at 3 or 5 (`dense` is that place's position, or 0).
  */
-void packBlock(const float *block, int64_t step, int64_t row, int64_t column, int64_t columns, int64_t rows, int64_t width, Op op, int forms, int dense, int narrow, const Run *r) {
+void packBlock(const float *block, int64_t step, int64_t row, int64_t rows, int64_t width, Op op, int forms, int dense, int narrow, const Run *r) {
   int some = (int)least(BLOCK_ROWS, rows - row);
   int64_t across = (width + 31) / 32, down = (rows + 31) / 32;
   for (int right = 0; right < 2; right++)
     if (op[forms + 3 * right])
       for (int half = 0; half < some; half += 16)
-        packRows(block + half * step, step, (int)least(16, some - half), columns, right,
-                 at(op, forms + 3 * right + 1, r) + ((row + half) / 16 * across + column / 32) * TILE, TILE);
+        packRows(block + half * step, step, (int)least(16, some - half), width, right,
+                 at(op, forms + 3 * right + 1, r) + (row + half) / 16 * across * TILE, TILE);
   for (int right = 0; right < 2; right++)
     // those over the rows are for the weights' gradients, which come later: past the caches
     if (op[forms + 6 + 3 * right])
-      packColumns(block, step, some, columns, right | STREAM, at(op, forms + 7 + 3 * right, r) + (column / 16 * down + row / 32) * TILE, down * TILE);
+      packColumns(block, step, some, width, right | STREAM, at(op, forms + 7 + 3 * right, r) + row / 32 * TILE, down * TILE);
   if (op[narrow]) {
     int64_t tiles = (width + 63) / 64;
     char *out = at(op, narrow + 1, r);
@@ -84,15 +83,15 @@ void packBlock(const float *block, int64_t step, int64_t row, int64_t column, in
   }
   if (!dense) return;
   for (int i = 0; i < some; i++) {
-    float *out = (float *)at(op, dense, r) + (row + i) * width + column;
-    for (int64_t c = 0; c < columns; c += 16) store(out + c, lanes(columns - c), _mm512_load_ps(block + i * step + c));
+    float *out = (float *)at(op, dense, r) + (row + i) * width;
+    for (int64_t c = 0; c < width; c += 16) store(out + c, lanes(width - c), _mm512_load_ps(block + i * step + c));
   }
 }
 
 /** Tiles of a matrix [rows, width], of all forms that are asked for at once: 5 in, 7 rows, 8 width, 10.. forms, 22 in int8 (packBlock). Items are 32 rows. */
 void tiles(Op op, int64_t item, const Run *r) {
   int64_t rows = whole(op, 7), width = whole(op, 8), row = item * BLOCK_ROWS;
-  packBlock((float *)at(op, 5, r) + row * width, width, row, 0, width, rows, width, op, 10, 0, 22, r);
+  packBlock((float *)at(op, 5, r) + row * width, width, row, rows, width, op, 10, 0, 22, r);
 }
 
 /**

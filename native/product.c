@@ -206,7 +206,7 @@ void product(Op op, int64_t item, const Run *r) {
         if (!ends) continue;
         pending = (Pending){.sums = own, .other = other ? other + m * whole(op, 21) + n : 0,
                             .to = op[25] ? (float *)((uint16_t *)out + m * ld + n) : out + m * ld + n, .half = (int)op[25], .ld = ld, .ldOther = whole(op, 21),
-                            .alpha = (float)op[14], .low = lanes(N - n), .high = lanes(N - n > 16 ? N - n - 16 : 0), .rows = (int)least(32, M - m)};
+                            .alpha = (float)op[14], .low = lanes(N - n), .high = lanesFrom(N - n - 16), .rows = (int)least(32, M - m)};
         if (!narrow) continue;
         pending.scales = (const float *)(chunk.left + tilesM * chunk.across * TILE) + m;
         pending.columns = (const float *)(chunk.right + tilesN * chunk.across * TILE) + n;

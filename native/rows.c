@@ -79,7 +79,7 @@ void rmsNorm(Op op, int64_t item, const Run *r) {
       _mm512_store_ps(block + i * step + c, _mm512_mul_ps(_mm512_mul_ps(load(m, x + i * width + c), by), load(m, weight + c)));
     }
   }
-  packBlock(block, step, row, 0, width, rows, width, op, 16, op[28] ? 3 : 0, 29, r);
+  packBlock(block, step, row, rows, width, op, 16, op[28] ? 3 : 0, 29, r);
 }
 
 /**
@@ -112,7 +112,7 @@ void rmsNormGradient(Op op, int64_t item, const Run *r) {
       _mm512_store_ps(block + i * step + c, g);
     }
   }
-  packBlock(block, step, row, 0, width, rows, width, op, 20, op[32] ? 3 : 0, 36, r);
+  packBlock(block, step, row, rows, width, op, 20, op[32] ? 3 : 0, 36, r);
   if (!op[33]) return;
   float *sums = (float *)at(op, 34, r) + item * width;
   for (int64_t c = 0; c < width; c += 16) {

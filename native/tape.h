@@ -120,6 +120,11 @@ static inline double log1(double x) {
 static const uint16_t ORDER[32] __attribute__((aligned(64))) = {0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23,
                                                                 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31};
 
+/** Two rows of numbers in pairs: a row of a right side's tile over the rows. */
+static inline __m512i paired(__m512 even, __m512 odd) {
+  return _mm512_permutexvar_epi16(_mm512_load_si512(ORDER), (__m512i)_mm512_cvtne2ps_pbh(odd, even));
+}
+
 /** A tile. */
 static inline void put(char *out, const __m512i v[16], int stream) {
   if (stream) for (int i = 0; i < 16; i++) _mm512_stream_si512((__m512i *)out + i, v[i]);
@@ -130,7 +135,7 @@ static inline void put(char *out, const __m512i v[16], int stream) {
 void turn(__m512i v[16]);
 /** Beside the side that tiles are for: written past the caches. */
 #define STREAM 2
-void packBlock(const float *block, int64_t step, int64_t row, int64_t column, int64_t columns, int64_t rows, int64_t width, Op op, int forms, int dense, int narrow, const Run *r);
+void packBlock(const float *block, int64_t step, int64_t row, int64_t rows, int64_t width, Op op, int forms, int dense, int narrow, const Run *r);
 void narrowRows(const float *p, int64_t step, int rows, int64_t columns, int right, char *out, float *scales, float *scratch);
 void packRows(const float *p, int64_t step, int rows, int64_t columns, int right, char *out, int64_t far);
 void packColumns(const float *p, int64_t step, int rows, int64_t columns, int right, char *out, int64_t far);

@@ -214,11 +214,8 @@ class Run {
   async #oneStep(): Promise<void> {
     const state = this.#state;
     const before = this.#hooks.clock();
-    const { loss, gradient, tokens, range, ...known } = await this.#trainee.step(
-      this.#theta,
-      this.#step + state.skipped,
-    );
-    const norm = known.norm ?? globalNorm(gradient, this.#options.crew);
+    const result = await this.#trainee.step(this.#theta, this.#step + state.skipped);
+    const { loss, gradient, tokens, range, norm = globalNorm(gradient, this.#options.crew) } = result;
     const wrong = fault(state.guard, loss, norm);
     if (wrong) return this.#rollBack(wrong);
     const lr = this.#rate() * state.rateFactor;

@@ -11,7 +11,7 @@ const PRODUCT = { rows: 128, columns: 288 };
 
 /**
  * out [..,M,N] = alpha * left [..,M,K] @ right [..,K,N], whose leading axes are those of out, or none where all share one matrix.
- * @param narrow in int8, for matrices
+ * @param asked whether in int8, which matrices alone are
  */
 export function product(l: Lowering, out: View, left: View, right: View, alpha: number, asked = false): void {
   const [M, N] = out.shape.slice(-2);

@@ -41,6 +41,8 @@ export const WIDTH = 56;
 /** `SCRATCH` there: bytes that a kernel may use for itself, for each thread. */
 export const SCRATCH = 32 * 2 ** 20;
 
+/** `NARROW` there: the last of them, for 16 rows that become int8. */
+export const NARROW = 4 * 2 ** 20;
 /** `BLOCK_ROWS` there: rows of an item of the kernels that make tiles. */
 export const BLOCK_ROWS = 32;
 

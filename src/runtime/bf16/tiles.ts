@@ -1,13 +1,16 @@
 // Matrices as products take them: tiles, made by what makes the matrix where it can, else from it.
+import { CupelError } from '../../base/errors.ts';
 import { sizeOf } from '../../graph/tensor.ts';
 import type { Buffer } from './memory.ts';
-import { BLOCK_ROWS, type Fields, type KernelName, type Place, type TapeOp } from './tape.ts';
+import { BLOCK_ROWS, type Fields, type KernelName, NARROW, type Place, SCRATCH, type TapeOp } from './tape.ts';
 import { isAll, isMatrix, joined, placeOf, transposed, type View } from './view.ts';
 
 /** Bytes of a tile, of 16 rows of 32 numbers in bfloat16 or 64 in int8. */
 const TILE_BYTES = 1024;
-/** The longest rows in int8: `NARROW` in native/tape.h holds 16 of them. */
-export const NARROW_MOST = 65_536;
+/** The longest rows in int8. */
+export const NARROW_MOST = NARROW / (16 * 4);
+/** The longest rows that kernels keep blocks of, two at most, before they make tiles of them. */
+const WIDEST = (SCRATCH - NARROW) / (2 * BLOCK_ROWS * 4);
 
 /** An op whose result a matrix [rows, width] can become tiles at once. */
 interface Maker {
@@ -39,6 +42,10 @@ export class Tiles {
 
   /** Tells that an op can make tiles of its result, and leaves it out where nobody reads it but as tiles. */
   makes(view: View, op: TapeOp, width: number, at: Pick<Maker, 'forms' | 'result' | 'narrow'>): void {
+    if (at.result && width > WIDEST)
+      throw new CupelError(`rows of ${width} numbers are longer than Cupel's own kernels hold (${WIDEST})`, {
+        remedy: 'use another --engine',
+      });
     if (at.result) op.fields = { ...op.fields, [at.result.kept]: true };
     this.#makers.set(view.buffer, { op, rows: sizeOf(view.shape) / width, width, ...at });
   }
