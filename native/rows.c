@@ -124,20 +124,6 @@ void rmsNormGradient(Op op, int64_t item, const Run *r) {
   }
 }
 
-/** Over the rows, sums of x inverse dy: 3 out, 5 x, 7 inverse, 9 dy, 11 rows, 12 width, 13 columns an item. */
-void normWeightGradient(Op op, int64_t item, const Run *r) {
-  int64_t width = whole(op, 12), rows = whole(op, 11), from = item * whole(op, 13), to = least(width, from + whole(op, 13));
-  const float *inverse = (float *)at(op, 7, r);
-  for (int64_t c = from; c < to; c += 16) {
-    __mmask16 m = lanes(to - c);
-    const float *x = (float *)at(op, 5, r) + c, *dy = (float *)at(op, 9, r) + c;
-    __m512 sum = _mm512_setzero_ps();
-    for (int64_t row = 0; row < rows; row++)
-      sum = _mm512_fmadd_ps(_mm512_mul_ps(load(m, x + row * width), _mm512_set1_ps(inverse[row])), load(m, dy + row * width), sum);
-    store((float *)at(op, 3, r) + c, m, sum);
-  }
-}
-
 /**
  * 3 out, 5 x, 7 rows, 8 width, 9 rows an item, 10 whether a mask at 11 is added: 13 rows of x for each of its batches, 14 rows of a
  * batch's mask, 15 16 its strides by row and batch.

@@ -3,7 +3,7 @@
 
 static Kernel *const KERNELS[] = {map, copy, fill, any, reduce, rmsNorm, rmsNormGradient, softmax, softmaxGradient, rope, gather,
                                   scatterAdd, crossEntropy, crossEntropyGradient, lossPart, lossEnd, lossGradientPart, pack, packNarrow, tiles, product,
-                                  gated, gatedGradient, normWeightGradient, sight, attention, attentionGradient, sumSquares, total};
+                                  gated, gatedGradient, sight, attention, attentionGradient, sumSquares, total};
 
 struct config {
   uint8_t palette, start, reserved[14];

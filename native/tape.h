@@ -142,5 +142,5 @@ void packColumns(const float *p, int64_t step, int rows, int64_t columns, int ri
 void multiply(const char *left, const char *right, int64_t farLeft, int64_t farRight, int64_t tiles, float *sums, int begun, const Run *r);
 
 Kernel map, copy, fill, any, reduce, rmsNorm, rmsNormGradient, softmax, softmaxGradient, rope, gather, scatterAdd,
-    crossEntropy, crossEntropyGradient, lossPart, lossEnd, lossGradientPart, pack, packNarrow, tiles, product, gated, gatedGradient, normWeightGradient,
+    crossEntropy, crossEntropyGradient, lossPart, lossEnd, lossGradientPart, pack, packNarrow, tiles, product, gated, gatedGradient,
     sight, attention, attentionGradient, sumSquares, total;

@@ -9,8 +9,8 @@ export interface FusedAttributes {
   gated: { readonly activation: 'silu' | 'geluTanh' };
   /** (gate, up, dy): the gradients of gate and up */
   gatedGradient: { readonly activation: 'silu' | 'geluTanh' };
-  /** (x [...,D], inverse [...,1], dy): the gradient of a norm's weight, the sum over all rows of x * inverse * dy */
-  normWeightGradient: Record<never, never>;
+  /** (x [...,D], weight [D], inverse [...,1], dy): the gradients of a norm's x and weight, the latter the sum over all rows of x * inverse * dy */
+  normGradients: Record<never, never>;
   /** (q, k, v, mask, result, dResult): the gradients of q, k and v; `of` is the name of the probabilities, which are computed again */
   attentionGradient: { readonly scale: number; readonly of: string };
   /** (x [R,D], updates [...,D], rows [...]): x plus each update at its row */
@@ -33,7 +33,7 @@ export function fuse(graph: Graph, keeps: (attention: Node<'attention'>) => bool
   for (const node of graph.nodes) {
     if (isA(node, 'siluGradient')) gatedGradient(pattern, node, 'silu');
     if (isA(node, 'geluTanhGradient')) gatedGradient(pattern, node, 'geluTanh');
-    if (isA(node, 'reduceSum')) normWeightGradient(pattern, node);
+    if (isA(node, 'reduceSum')) normGradients(pattern, node);
     if (isA(node, 'add')) scatterInto(pattern, node);
     if (isA(node, 'attention') && keeps(node)) attentionGradient(pattern, node);
   }
@@ -141,7 +141,7 @@ function gatedAlone(pattern: Patterns, act: Node, activation: 'silu' | 'geluTanh
   pattern.dropUnlessUsed(act, [product]);
 }
 
-function normWeightGradient(pattern: Patterns, sum: Node<'reduceSum'>): void {
+function normGradients(pattern: Patterns, sum: Node<'reduceSum'>): void {
   const [weighed] = sum.inputs;
   const rank = weighed.shape.length;
   if (sum.attributes.axes.length !== rank - 1 || sum.attributes.axes.includes(rank - 1)) return;
@@ -153,7 +153,16 @@ function normWeightGradient(pattern: Patterns, sum: Node<'reduceSum'>): void {
   const norm = pattern.maker(inverse);
   if (norm?.op !== 'rmsNorm' || norm.inputs[0].name !== x.name) return;
   const dy = other(outer, scaled);
-  pattern.replace([sum], { op: 'normWeightGradient', inputs: [x, inverse, dy], attributes: {}, outputs: sum.outputs });
+  const gradient = pattern
+    .users(inverse)
+    .find((node) => isA(node, 'rmsNormGradient') && node.inputs[3].name === dy.name);
+  if (!gradient || gradient.inputs[0].name !== x.name || pattern.isTaken(gradient)) return;
+  pattern.replace([gradient, sum], {
+    op: 'normGradients',
+    inputs: gradient.inputs,
+    attributes: {},
+    outputs: [...gradient.outputs, ...sum.outputs],
+  });
   pattern.dropUnlessUsed(outer, [sum]);
   pattern.dropUnlessUsed(inner, [outer]);
 }

@@ -33,7 +33,6 @@ export class Lowering {
   /** Buffers of numbers in bfloat16. */
   readonly #halves = new Set<Buffer>();
   readonly #left = new Set<TapeOp>();
-  readonly normGradients: TapeOp[] = [];
   /** The logs of attention's row sums, by the names of the probabilities. */
   readonly logs = new Map<string, View>();
 

@@ -9,8 +9,8 @@ import type { Step } from './fuse.ts';
 import { crossEntropy, crossEntropyGradient, linearCrossEntropy, linearCrossEntropyGradient } from './loss.ts';
 import { type Lower, type Lowering, rowsEach } from './lowering.ts';
 import { added, matmul } from './product.ts';
-import { BLOCK_ROWS } from './tape.ts';
-import { expanded, isAt, permuted, placeOf, sliced, type View } from './view.ts';
+import { BLOCK_ROWS, type TapeOp } from './tape.ts';
+import { expanded, permuted, placeOf, sliced, type View } from './view.ts';
 
 /** In the order of the enums in native/map.c. */
 const MAPS = [
@@ -77,6 +77,23 @@ function reduceRows(l: Lowering, x: View, out: View): void {
   const [rows, width] = x.shape;
   const fields = { 2: REDUCTIONS.indexOf('reduceSum'), 3: placeOf(out), 5: placeOf(x), 7: 1, 8: rows, 9: width };
   l.add('reduce', Math.ceil(width / 64), { ...fields, 10: 64, 11: Math.ceil(width / 64) });
+}
+
+/** The gradient of a norm's x. */
+function normGradient(l: Lowering, inputs: readonly Value[], dx: Value): TapeOp {
+  const [x, weight, inverse, dy] = inputs.map((input) => l.dense(l.view(input)));
+  const width = weight.shape[0];
+  const rows = sizeOf(x.shape) / width;
+  const out = l.result(dx);
+  const [a, b, c, d] = [x, weight, inverse, dy].map(placeOf);
+  const fields = { 3: placeOf(out), 5: a, 7: b, 9: c, 11: d, 13: rows, 14: width };
+  const op = l.add('rmsNormGradient', Math.ceil(rows / BLOCK_ROWS), fields);
+  l.tiles.makes(out, op, width, {
+    forms: 20,
+    result: { place: 3, kept: 32 },
+    narrow: 36,
+  });
+  return op;
 }
 
 /** Binds another look at the same memory, or moves it where there is none. */
@@ -174,42 +191,14 @@ export const LOWERED: Table = {
     });
   },
   rmsNormGradient: (l, { inputs, outputs: [dx] }) => {
-    const [x, weight, inverse, dy] = inputs.map((input) => l.dense(l.view(input)));
-    const width = weight.shape[0];
-    const rows = sizeOf(x.shape) / width;
-    const out = l.result(dx);
-    const [a, b, c, d] = [x, weight, inverse, dy].map(placeOf);
-    const fields = { 3: placeOf(out), 5: a, 7: b, 9: c, 11: d, 13: rows, 14: width };
-    const op = l.add('rmsNormGradient', Math.ceil(rows / BLOCK_ROWS), fields);
-    l.normGradients.push(op);
-    l.tiles.makes(out, op, width, {
-      forms: 20,
-      result: { place: 3, kept: 32 },
-      narrow: 36,
-    });
+    normGradient(l, inputs, dx);
   },
-  normWeightGradient: (l, { inputs, outputs: [y] }) => {
-    const [x, inverse, dy] = inputs.map((input) => l.dense(l.view(input)));
-    const width = x.shape.at(-1)!;
-    const norm = l.normGradients.find(
-      ({ fields }) => isAt(fields[5], x) && isAt(fields[9], inverse) && isAt(fields[11], dy),
-    );
-    if (norm) {
-      // by what goes through the same rows: a sum for each of its items is left to be added up
-      const sums = l.fresh('float32', [norm.items, width]);
-      norm.fields = { ...norm.fields, 33: true, 34: placeOf(sums) };
-      return reduceRows(l, sums, l.result(y));
-    }
-    const [out, a, b, c] = [l.result(y), x, inverse, dy].map(placeOf);
-    l.add('normWeightGradient', Math.ceil(width / 64), {
-      3: out,
-      5: a,
-      7: b,
-      9: c,
-      11: sizeOf(x.shape) / width,
-      12: width,
-      13: 64,
-    });
+  normGradients: (l, { inputs, outputs: [dx, dWeight] }) => {
+    const op = normGradient(l, inputs, dx);
+    // a sum for each of its items is left to be added up
+    const sums = l.fresh('float32', [op.items, inputs[1].shape[0] as number]);
+    op.fields = { ...op.fields, 33: true, 34: placeOf(sums) };
+    reduceRows(l, sums, l.result(dWeight));
   },
   gated: (l, { inputs, outputs: [y], attributes: { activation } }) => {
     const half = l.halve(inputs);

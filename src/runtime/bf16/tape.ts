@@ -26,7 +26,6 @@ const KERNELS = [
   'product',
   'gated',
   'gatedGradient',
-  'normWeightGradient',
   'sight',
   'attention',
   'attentionGradient',

@@ -2,7 +2,7 @@
 import type { DType } from '../../graph/node.ts';
 import { bytesOf, sizeOf, stridesOf } from '../../graph/tensor.ts';
 import type { Buffer } from './memory.ts';
-import type { Fields, Place } from './tape.ts';
+import type { Place } from './tape.ts';
 
 export interface View {
   readonly dtype: DType;
@@ -21,11 +21,6 @@ export function wholeOf(buffer: Buffer, dtype: DType, shape: readonly number[]):
 
 export function placeOf({ buffer, start, dtype }: View): Place {
   return { buffer, offset: start * bytesOf(dtype) };
-}
-
-/** Whether a field of an op is where a view starts. */
-export function isAt(field: Fields[number], view: View): boolean {
-  return typeof field === 'object' && field.buffer === view.buffer && field.offset === placeOf(view).offset;
 }
 
 /** Whether the entries lie in order without gaps. */
