@@ -167,11 +167,11 @@ void any(Op op, int64_t item, const Run *r) {
 }
 
 /** act(gate) up: 3 out, 5 gate, 7 up, 9 activation, 10 rows, 11 width, 12.. forms (packBlock), 24 whether the result itself is kept, 25
- * whether gate and up are in bfloat16, 26 in int8 (packBlock). Items are 32 rows. */
+ * whether gate and up are in bfloat16, 26 in int8 (packBlock). Items are rowsOf rows. */
 void gated(Op op, int64_t item, const Run *r) {
-  int64_t rows = whole(op, 10), width = whole(op, 11), row = item * BLOCK_ROWS;
+  int64_t rows = whole(op, 10), width = whole(op, 11), row = item * rowsOf(op);
   float *block = (float *)r->scratch;
-  int some = (int)least(BLOCK_ROWS, rows - row), silu = (int)op[9] == SILU;
+  int some = (int)least(rowsOf(op), rows - row), silu = (int)op[9] == SILU;
   const char *gate = at(op, 5, r), *up = at(op, 7, r);
   int half = (int)op[25];
   int64_t step = (width + 15) / 16 * 16;
@@ -187,13 +187,13 @@ void gated(Op op, int64_t item, const Run *r) {
 
 /**
  * The gradients of gate and up from dy: 3 dGate, 5 dUp, 7 gate, 9 up, 11 dy, 13 activation, 14 rows, 15 width, 16.. forms of dGate, 28.. of
- * dUp (packBlock), 40 41 whether they themselves are kept, 42 whether gate and up are in bfloat16, 43 whether dy is, 44 47 both in
- * int8 (packBlock). Items are 32 rows.
+ * dUp (packBlock), 40 41 whether they themselves are kept, 42 whether gate and up are in bfloat16, 43 whether dy is, 44 50 both in
+ * int8 (packBlock). Items are rowsOf rows.
  */
 void gatedGradient(Op op, int64_t item, const Run *r) {
-  int64_t rows = whole(op, 14), width = whole(op, 15), row = item * BLOCK_ROWS;
-  float *first = (float *)r->scratch, *second = first + BLOCK_ROWS * ((width + 15) / 16 * 16);
-  int some = (int)least(BLOCK_ROWS, rows - row), silu = (int)op[13] == SILU;
+  int64_t rows = whole(op, 14), width = whole(op, 15), row = item * rowsOf(op);
+  float *first = (float *)r->scratch, *second = first + rowsOf(op) * ((width + 15) / 16 * 16);
+  int some = (int)least(rowsOf(op), rows - row), silu = (int)op[13] == SILU;
   const char *gate = at(op, 7, r), *up = at(op, 9, r), *dy = at(op, 11, r);
   int half = (int)op[42], halfSlope = (int)op[43];
   const __m512 unit = _mm512_set1_ps(1);
@@ -213,5 +213,5 @@ void gatedGradient(Op op, int64_t item, const Run *r) {
       }
     }
   packBlock(first, step, row, rows, width, op, 16, op[40] ? 3 : 0, 44, r);
-  packBlock(second, step, row, rows, width, op, 28, op[41] ? 5 : 0, 47, r);
+  packBlock(second, step, row, rows, width, op, 28, op[41] ? 5 : 0, 50, r);
 }

@@ -20,9 +20,9 @@ static inline float levelsOf(float largest) { return largest > 0 ? 127 / largest
 
 /**
  * A row of up to 16 rows' tiles, from `columns` numbers of each that lie together: one tile for 64 of them; and what a row's levels stand for.
- * `right` is 1 for the right side, with STREAM beside past the caches. `scratch` is 16 rows of numbers.
+ * Of the left side also -128 times their sums, for products without AMX. `right` is 1 for the right side, with STREAM beside past the caches. `scratch` is 16 rows of numbers.
  */
-void narrowRows(const float *p, int64_t step, int rows, int64_t columns, int right, char *out, float *scales, float *scratch) {
+void narrowRows(const float *p, int64_t step, int rows, int64_t columns, int right, char *out, float *scales, int32_t *shifts, float *scratch) {
   int64_t wide = (columns + 63) / 64 * 64;
   float levels[16];
   for (int i = 0; i < 16; i++) {
@@ -38,7 +38,9 @@ void narrowRows(const float *p, int64_t step, int rows, int64_t columns, int rig
     scales[i] = scaleOf(largest);
     levels[i] = levelsOf(largest);
   }
-  __m512i v[16];
+  __m512i v[16], sums[16];
+  const __m512i ones = _mm512_set1_epi8(1);
+  for (int i = 0; i < 16; i++) sums[i] = _mm512_setzero_si512();
   for (int64_t c = 0; c < wide; c += 64, out += TILE) {
     for (int i = 0; i < 16; i++) {
       const float *from = scratch + i * wide + c;
@@ -50,8 +52,10 @@ void narrowRows(const float *p, int64_t step, int rows, int64_t columns, int rig
       v[i] = _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1);
     }
     if (right & 1) turn(v);
+    else for (int i = 0; i < 16; i++) sums[i] = _mm512_dpbusd_epi32(sums[i], ones, v[i]);
     put(out, v, right & STREAM);
   }
+  if (!(right & 1)) for (int i = 0; i < 16; i++) shifts[i] = -128 * _mm512_reduce_add_epi32(sums[i]);
 }
 
 /** 16 rows, 16 columns at a time, rotated along the rows; up to `left` of them are there, and fewer than 16 are not rotated, but as long. */
@@ -72,6 +76,19 @@ static inline void rotatedColumns(const float *p, int64_t step, int64_t left, __
     }
 }
 
+/** 64 rows of 16 numbers, of which the largest is 127 levels, to a tile over the rows. */
+static inline void leveled(const float *block, __m512 largest, __m512i tile[16]) {
+  const __m512i byte = _mm512_set1_epi32(255);
+  __m512 by = _mm512_maskz_div_ps(_mm512_cmp_ps_mask(largest, _mm512_setzero_ps(), _CMP_GT_OQ), _mm512_set1_ps(127), largest);
+  for (int i = 0; i < 16; i++) {
+    const float *from = block + 64 * i;
+#define LEVEL(j) _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_load_ps(from + 16 * j), by))
+    __m512i low = _mm512_or_si512(_mm512_and_si512(LEVEL(0), byte), _mm512_slli_epi32(_mm512_and_si512(LEVEL(1), byte), 8));
+    tile[i] = _mm512_or_si512(low, _mm512_or_si512(_mm512_slli_epi32(_mm512_and_si512(LEVEL(2), byte), 16), _mm512_slli_epi32(LEVEL(3), 24)));
+#undef LEVEL
+  }
+}
+
 /**
  * Tiles of the right side whose inner axis are the rows, of up to 64 columns: those of 16 columns lie `far` bytes apart. `scratch` is 64 numbers
  * for each row.
@@ -88,26 +105,44 @@ static void narrowColumns(const float *p, int64_t step, int64_t rows, int64_t co
         most[c] = _mm512_max_ps(most[c], _mm512_abs_ps(v[i]));
       }
     }
-  const __m512i byte = _mm512_set1_epi32(255);
   for (int64_t c = 0; c < parts; c++, out += far) {
-    __m512 by = _mm512_maskz_div_ps(_mm512_cmp_ps_mask(most[c], _mm512_setzero_ps(), _CMP_GT_OQ), _mm512_set1_ps(127), most[c]);
-    _mm512_storeu_ps(scales + c * 16, _mm512_div_ps(most[c], _mm512_set1_ps(4 * 127)));
     __m512i tile[16];
     for (int64_t row = 0; row < deep; row += 64) {
-      for (int i = 0; i < 16; i++) {
-        const float *from = scratch + (c * deep + row + 4 * i) * 16;
-#define LEVEL(j) _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_load_ps(from + 16 * j), by))
-        __m512i low = _mm512_or_si512(_mm512_and_si512(LEVEL(0), byte), _mm512_slli_epi32(_mm512_and_si512(LEVEL(1), byte), 8));
-        tile[i] = _mm512_or_si512(low, _mm512_or_si512(_mm512_slli_epi32(_mm512_and_si512(LEVEL(2), byte), 16), _mm512_slli_epi32(LEVEL(3), 24)));
-#undef LEVEL
-      }
+      leveled(scratch + (c * deep + row) * 16, most[c], tile);
       put(out + row / 64 * TILE, tile, STREAM);
     }
+    _mm512_storeu_ps(scales + c * 16, _mm512_div_ps(most[c], _mm512_set1_ps(4 * 127)));
   }
 }
 
 /**
- * Tiles in int8 of a matrix [R,K] for a product over K, and behind them what each row's levels stand for (float32, R to a multiple of 16): 2 right
+ * Up to 64 rows of a matrix to tiles over them, which serve as either side: those of 16 columns lie `far` tiles apart, and so does what a column's
+ * levels stand for in this tile, and -128 times their sum.
+ */
+void narrowBlock(const float *p, int64_t step, int rows, int64_t columns, char *out, float *scales, int32_t *shifts, int64_t far) {
+  float block[64 * 16] __attribute__((aligned(64)));
+  const __m512i ones = _mm512_set1_epi8(1);
+  for (int64_t c = 0; c < columns; c += 16, out += far * TILE, scales += far * 16, shifts += far * 16) {
+    __m512 most = _mm512_setzero_ps(), v[16];
+    for (int row = 0; row < 64; row += 16) {
+      rotatedColumns(p + row * step + c, step, rows - row, lanes(columns - c), v);
+      for (int i = 0; i < 16; i++) {
+        _mm512_store_ps(block + (row + i) * 16, v[i]);
+        most = _mm512_max_ps(most, _mm512_abs_ps(v[i]));
+      }
+    }
+    __m512i tile[16], sum = _mm512_setzero_si512();
+    leveled(block, most, tile);
+    for (int i = 0; i < 16; i++) sum = _mm512_dpbusd_epi32(sum, ones, tile[i]);
+    put(out, tile, STREAM);
+    _mm512_store_ps(scales, _mm512_div_ps(most, _mm512_set1_ps(4 * 127)));
+    _mm512_store_si512(shifts, _mm512_slli_epi32(_mm512_sub_epi32(_mm512_setzero_si512(), sum), 7));
+  }
+}
+
+/**
+ * Tiles in int8 of a matrix [R,K] for a product over K, and behind them what each row's levels stand for (float32, R to a multiple of 16) and of
+ * the left side -128 times each row's sum (int32): 2 right
  * side, 3 out, 5 in, 7 R, 8 K, 9 10 strides of a row and of K, of which one is 1; the left side only where that is K's. Items are R/16, or R/64
  * where the rows lie together.
  */
@@ -116,8 +151,9 @@ void packNarrow(Op op, int64_t item, const Run *r) {
   const float *in = (float *)at(op, 5, r);
   char *out = at(op, 3, r);
   float *scales = (float *)(out + down * across * TILE), *scratch = (float *)r->scratch;
+  int32_t *shifts = (int32_t *)(scales + 16 * down);
   if (sk == 1)
-    narrowRows(in + item * 16 * sr, sr, (int)least(16, rows - item * 16), k, (int)op[2] | STREAM, out + item * across * TILE, scales + item * 16, scratch);
+    narrowRows(in + item * 16 * sr, sr, (int)least(16, rows - item * 16), k, (int)op[2] | STREAM, out + item * across * TILE, scales + item * 16, shifts + item * 16, scratch);
   else
     narrowColumns(in + item * 64, sk, k, least(64, rows - item * 64), out + item * 4 * across * TILE, across * TILE, scales + item * 64, scratch);
 }

@@ -58,12 +58,12 @@ void packColumns(const float *p, int64_t step, int rows, int64_t columns, int ri
 }
 
 /**
- * What becomes of 32 rows of a result [rows, width], which lie `step` apart: tiles in up to four forms, each a flag and a place from `forms` on (left
+ * What becomes of up to 64 rows of a result [rows, width], which lie `step` apart: tiles in up to four forms, each a flag and a place from `forms` on (left
  * and right side of products over the width, left and right side of products over the rows), the left side over the width in int8 (`narrow` is the
- * position of its flag, before its place), and the numbers themselves at 3 or 5 (`dense` is that place's position, or 0).
+ * position of its flag, before its place), behind it either side over the rows in int8, and the numbers themselves at 3 or 5 (`dense` is that place's position, or 0).
  */
 void packBlock(const float *block, int64_t step, int64_t row, int64_t rows, int64_t width, Op op, int forms, int dense, int narrow, const Run *r) {
-  int some = (int)least(BLOCK_ROWS, rows - row);
+  int some = (int)least(rowsOf(op), rows - row);
   int64_t across = (width + 31) / 32, down = (rows + 31) / 32;
   for (int right = 0; right < 2; right++)
     if (op[forms + 3 * right])
@@ -73,13 +73,21 @@ void packBlock(const float *block, int64_t step, int64_t row, int64_t rows, int6
   for (int right = 0; right < 2; right++)
     // those over the rows are for the weights' gradients, which come later: past the caches
     if (op[forms + 6 + 3 * right])
-      packColumns(block, step, some, width, right | STREAM, at(op, forms + 7 + 3 * right, r) + row / 32 * TILE, down * TILE);
+      for (int part = 0; part < some; part += 32)
+        packColumns(block + part * step, step, (int)least(32, some - part), width, right | STREAM,
+                    at(op, forms + 7 + 3 * right, r) + (row + part) / 32 * TILE, down * TILE);
   if (op[narrow]) {
     int64_t tiles = (width + 63) / 64;
     char *out = at(op, narrow + 1, r);
     float *scales = (float *)(out + (rows + 15) / 16 * tiles * TILE), *scratch = (float *)(r->scratch + SCRATCH - NARROW);
     for (int half = 0; half < some; half += 16)
-      narrowRows(block + half * step, step, (int)least(16, some - half), width, 0, out + (row + half) / 16 * tiles * TILE, scales + row + half, scratch);
+      narrowRows(block + half * step, step, (int)least(16, some - half), width, 0, out + (row + half) / 16 * tiles * TILE, scales + row + half, (int32_t *)(scales + (rows + 15) / 16 * 16) + row + half, scratch);
+  }
+  if (op[narrow + 3]) {
+    int64_t deep = (rows + 63) / 64, count = (width + 15) / 16 * deep;
+    char *out = at(op, narrow + 4, r);
+    float *scales = (float *)(out + count * TILE) + row / 64 * 16;
+    narrowBlock(block, step, some, width, out + row / 64 * TILE, scales, (int32_t *)scales + count * 16, deep);
   }
   if (!dense) return;
   for (int i = 0; i < some; i++) {
@@ -88,9 +96,9 @@ void packBlock(const float *block, int64_t step, int64_t row, int64_t rows, int6
   }
 }
 
-/** Tiles of a matrix [rows, width], of all forms that are asked for at once: 5 in, 7 rows, 8 width, 10.. forms, 22 in int8 (packBlock). Items are 32 rows. */
+/** Tiles of a matrix [rows, width], of all forms that are asked for at once: 5 in, 7 rows, 8 width, 10.. forms, 22 in int8 (packBlock). Items are rowsOf rows. */
 void tiles(Op op, int64_t item, const Run *r) {
-  int64_t rows = whole(op, 7), width = whole(op, 8), row = item * BLOCK_ROWS;
+  int64_t rows = whole(op, 7), width = whole(op, 8), row = item * rowsOf(op);
   packBlock((float *)at(op, 5, r) + row * width, width, row, rows, width, op, 10, 0, 22, r);
 }
 

@@ -102,32 +102,78 @@ static void blockWithoutTiles(const char *a, const char *b, int64_t farA, int64_
   }
 }
 
-/** The products of four neighbours in int8, added to a sum in int32. */
-static inline __m512i fourfold(__m512i sum, __m512i evenX, __m512i oddX, __m512i evenY, __m512i oddY) {
-  return _mm512_add_epi32(sum, _mm512_add_epi32(_mm512_madd_epi16(evenX, evenY), _mm512_madd_epi16(oddX, oddY)));
-}
-static inline __m512i evenBytes(__m512i x) { return _mm512_srai_epi16(_mm512_slli_epi16(x, 8), 8); }
-static inline __m512i oddBytes(__m512i x) { return _mm512_srai_epi16(x, 8); }
-
-/** As `blockWithoutTiles`, of int8. */
-static void narrowWithoutTiles(const char *a, const char *b, int64_t farA, int64_t farB, int64_t tiles, float *sums, int begun) {
-  for (int row = 0; row < 32; row += 4) {
+/**
+ * As `blockWithoutTiles`, of int8. The instruction multiplies unsigned numbers with signed ones, so the right side is taken 128 higher: `shifts`
+ * are -128 times the sums of the left side's rows.
+ */
+static void narrowWithoutTiles(const char *a, const char *b, int64_t farA, int64_t farB, int64_t tiles, float *sums, int begun, const int32_t *shifts) {
+  const __m512i higher = _mm512_set1_epi8(-128);
+  // beyond the last tile of the left side there is nothing to compute
+  for (int row = 0; row < (farA ? 32 : 16); row += 8) {
     const char *left = a + (row >= 16 ? farA : 0) + (row % 16) * 64;
-    __m512i s[4][2];
-    for (int i = 0; i < 4; i++)
-      for (int j = 0; j < 2; j++) s[i][j] = begun ? _mm512_load_si512(sums + (row + i) * 32 + j * 16) : _mm512_setzero_si512();
+    __m512i s[8][2];
+    for (int i = 0; i < 8; i++)
+      for (int j = 0; j < 2; j++) s[i][j] = begun ? _mm512_load_si512(sums + (row + i) * 32 + j * 16) : _mm512_set1_epi32(shifts[row + i]);
     for (int64_t k = 0; k < tiles; k++)
       for (int p = 0; p < 16; p++) {
-        __m512i low = _mm512_load_si512(b + k * TILE + p * 64), high = _mm512_load_si512(b + farB + k * TILE + p * 64);
-        __m512i evenLow = evenBytes(low), oddLow = oddBytes(low), evenHigh = evenBytes(high), oddHigh = oddBytes(high);
-        for (int i = 0; i < 4; i++) {
-          __m512i x = _mm512_set1_epi32(*(const int *)(left + k * TILE + i * 64 + p * 4)), even = evenBytes(x), odd = oddBytes(x);
-          s[i][0] = fourfold(s[i][0], even, odd, evenLow, oddLow);
-          s[i][1] = fourfold(s[i][1], even, odd, evenHigh, oddHigh);
+        __m512i low = _mm512_xor_si512(_mm512_load_si512(b + k * TILE + p * 64), higher);
+        __m512i high = _mm512_xor_si512(_mm512_load_si512(b + farB + k * TILE + p * 64), higher);
+#pragma GCC unroll 8
+        for (int i = 0; i < 8; i++) {
+          __m512i x = _mm512_set1_epi32(*(const int *)(left + k * TILE + i * 64 + p * 4));
+          s[i][0] = _mm512_dpbusd_epi32(s[i][0], low, x);
+          s[i][1] = _mm512_dpbusd_epi32(s[i][1], high, x);
         }
       }
-    for (int i = 0; i < 4; i++)
+    for (int i = 0; i < 8; i++)
       for (int j = 0; j < 2; j++) _mm512_store_si512(sums + (row + i) * 32 + j * 16, s[i][j]);
+  }
+}
+
+/** What a tile's rows stand for, 16 after 16, and -128 times their sums: of those tiles of a row that are multiplied. */
+typedef struct { const float *scales; const int32_t *shifts; } Levels;
+
+/** Of the tiles of row `row` on, of all down x across of a side, from tile `from` on. */
+static Levels levelsAt(const char *side, int64_t down, int64_t across, int64_t row, int64_t from) {
+  const float *scales = (const float *)(side + down * across * TILE);
+  return (Levels){scales + (row / 16 * across + from) * 16, (const int32_t *)scales + (down * across + row / 16 * across + from) * 16};
+}
+
+/** Added to 8 x 32 sums in float32 (row stride 32): the product of a tile's rows in int8 from `a` on with two tiles, scaled. */
+static inline __attribute__((always_inline)) void leveledRows(const char *a, const char *b, int64_t farB, float *sums, const float *scales, const int32_t *shifts, __m512 low, __m512 high) {
+  const __m512i higher = _mm512_set1_epi8(-128);
+  __m512i s[8][2];
+#pragma GCC unroll 8
+  for (int i = 0; i < 8; i++) s[i][0] = s[i][1] = _mm512_set1_epi32(shifts[i]);
+#pragma GCC unroll 4
+  for (int p = 0; p < 16; p++) {
+    __m512i x = _mm512_xor_si512(_mm512_load_si512(b + p * 64), higher), y = _mm512_xor_si512(_mm512_load_si512(b + farB + p * 64), higher);
+#pragma GCC unroll 8
+    for (int i = 0; i < 8; i++) {
+      __m512i left = _mm512_set1_epi32(*(const int *)(a + p * 64 + i * 4));
+      s[i][0] = _mm512_dpbusd_epi32(s[i][0], x, left);
+      s[i][1] = _mm512_dpbusd_epi32(s[i][1], y, left);
+    }
+  }
+#pragma GCC unroll 8
+  for (int i = 0; i < 8; i++, sums += 32) {
+    __m512 by = _mm512_set1_ps(scales[i]);
+    _mm512_store_ps(sums, _mm512_fmadd_ps(_mm512_cvtepi32_ps(s[i][0]), _mm512_mul_ps(by, low), _mm512_load_ps(sums)));
+    _mm512_store_ps(sums + 16, _mm512_fmadd_ps(_mm512_cvtepi32_ps(s[i][1]), _mm512_mul_ps(by, high), _mm512_load_ps(sums + 16)));
+  }
+}
+
+/** As `blockWithoutTiles`, of tiles in int8 over 64 rows each, with levels of their own (narrowBlock). */
+static __attribute__((noinline)) void leveledWithoutTiles(const char *a, const char *b, int64_t farA, int64_t farB, int64_t tiles, float *sums, int begun, Levels left, Levels right) {
+  if (!begun) memset(sums, 0, 4096);
+  for (int64_t k = 0; k < tiles; k++, a += TILE, b += TILE) {
+    __m512 low = _mm512_load_ps(right.scales + k * 16), high = _mm512_load_ps(right.scales + farB / TILE * 16 + k * 16);
+    // beyond the last tile of the left side there is nothing to compute
+    for (int half = 0; half < (farA ? 2 : 1); half++)
+      for (int row = 0; row < 16; row += 8) {
+        int64_t at = half * farA / TILE * 16 + k * 16 + row;
+        leveledRows(a + half * farA + row * 4, b, farB, sums + (16 * half + row) * 32, left.scales + at, left.shifts + at, low, high);
+      }
   }
 }
 
@@ -161,8 +207,8 @@ static int chunksOf(Chunk *chunks, int count, const char *left, const char *righ
  * 15 row stride of out, 16 batch axes' size, 17 18 batch strides of out, 19 20 batches left and right: 1, or 0 where all share one,
  * 21 row stride of what is added (no batches), 22 23 rows and columns of an item (multiples of 32), 24 whether columns go first, 25 whether
  * out is in bfloat16, 26 whether the sum of the squares of an item's results goes to 27, a float64 an item.
- * 29 products that are added, of left and right tiles at 30 32, 35 37 and 40 42 over a K of 34, 39 and 44 (no batches), 45 whether all
- * tiles are in int8, and behind those of each side what its rows stand for (narrow.c).
+ * 29 products that are added, of left and right tiles at 30 32, 35 37 and 40 42 over a K of 34, 39 and 44 (no batches), 45 what all
+ * tiles hold: 0 bfloat16, 1 int8 and behind those of each side what its rows stand for, 2 int8 and what a row stands for in each tile (narrow.c).
  * Items are batches times M/22 times N/23.
  */
 void product(Op op, int64_t item, const Run *r) {
@@ -180,7 +226,7 @@ void product(Op op, int64_t item, const Run *r) {
   Pending pending = {.rows = 0};
   Squares squares = {(int)op[26], _mm512_setzero_ps()};
   Chunk chunks[MOST_CHUNKS];
-  int first = chunksOf(chunks, 0, left, right, across), count = first, narrow = (int)op[45];
+  int first = chunksOf(chunks, 0, left, right, across), count = first, narrow = op[45] == 1, leveled = op[45] == 2;
   for (int i = 0; i < op[29]; i++)
     count = chunksOf(chunks, count, at(op, 30 + 5 * i, r), at(op, 32 + 5 * i, r), (whole(op, 34 + 5 * i) + each - 1) / each);
   // sums in float32 go on from one product to the next; those in int32 stand for something else in each
@@ -198,9 +244,12 @@ void product(Op op, int64_t item, const Run *r) {
         const char *a = chunk.left + (m / 16 * chunk.across + chunk.from) * TILE, *b = chunk.right + (n / 16 * chunk.across + chunk.from) * TILE;
         // beyond the last tile the one before is computed again and not used
         int64_t farA = m / 16 + 1 < tilesM ? chunk.across * TILE : 0, farB = n / 16 + 1 < tilesN ? chunk.across * TILE : 0;
-        if (r->amx && narrow) block(a, b, farA, farB, chunk.some, own, !begins, 1, &pending, &squares);
+        if (leveled) {
+          Levels rows = levelsAt(chunk.left, tilesM, chunk.across, m, chunk.from), columns = levelsAt(chunk.right, tilesN, chunk.across, n, chunk.from);
+          leveledWithoutTiles(a, b, farA, farB, chunk.some, own, !begins, rows, columns);
+        } else if (r->amx && narrow) block(a, b, farA, farB, chunk.some, own, !begins, 1, &pending, &squares);
         else if (r->amx) block(a, b, farA, farB, chunk.some, own, !begins, 0, &pending, &squares);
-        else if (narrow) narrowWithoutTiles(a, b, farA, farB, chunk.some, own, !begins);
+        else if (narrow) narrowWithoutTiles(a, b, farA, farB, chunk.some, own, !begins, (const int32_t *)(chunk.left + tilesM * (chunk.across * TILE + 64)) + m);
         else blockWithoutTiles(a, b, farA, farB, chunk.some, own, !begins);
         finishRows(&pending, &squares, 32);
         if (!ends) continue;

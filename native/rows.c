@@ -57,12 +57,12 @@ void total(Op op, int64_t item, const Run *r) {
 }
 
 /** 3 y, 5 inverse, 7 x, 9 weight, 11 epsilon, 12 rows, 13 width, 16.. forms of y (packBlock), 28 whether y itself is kept, 29 y in int8.
- * Items are 32 rows. */
+ * Items are rowsOf rows. */
 void rmsNorm(Op op, int64_t item, const Run *r) {
-  int64_t width = whole(op, 13), rows = whole(op, 12), row = item * BLOCK_ROWS;
+  int64_t width = whole(op, 13), rows = whole(op, 12), row = item * rowsOf(op);
   const float *weight = (float *)at(op, 9, r), *x = (float *)at(op, 7, r) + row * width;
   float *block = (float *)r->scratch, *inverse = (float *)at(op, 5, r) + row;
-  int some = (int)least(BLOCK_ROWS, rows - row);
+  int some = (int)least(rowsOf(op), rows - row);
   for (int i = 0; i < some; i++) {
     __m512 sum = _mm512_setzero_ps();
     for (int64_t c = 0; c < width; c += 16) {
@@ -85,14 +85,14 @@ void rmsNorm(Op op, int64_t item, const Run *r) {
 /**
  * 3 dx, 5 x, 7 weight, 9 inverse, 11 dy, 13 rows, 14 width, 16 whether 17 is added to dx, 20.. forms of dx (packBlock), 32 whether dx
  * itself is kept, 33 whether the sums of x inverse dy over an item's rows go to 34 [items, width], 36 dx in int8 (packBlock).
- * Items are 32 rows.
+ * Items are rowsOf rows.
  */
 void rmsNormGradient(Op op, int64_t item, const Run *r) {
-  int64_t width = whole(op, 14), rows = whole(op, 13), row = item * BLOCK_ROWS;
+  int64_t width = whole(op, 14), rows = whole(op, 13), row = item * rowsOf(op);
   const float *weight = (float *)at(op, 7, r), *x = (float *)at(op, 5, r) + row * width, *dy = (float *)at(op, 11, r) + row * width;
   const float *other = op[16] ? (float *)at(op, 17, r) + row * width : 0, *inverse = (float *)at(op, 9, r) + row;
-  float *block = (float *)r->scratch, means[BLOCK_ROWS];
-  int some = (int)least(BLOCK_ROWS, rows - row);
+  float *block = (float *)r->scratch, means[MOST_ROWS];
+  int some = (int)least(rowsOf(op), rows - row);
   for (int i = 0; i < some; i++) {
     __m512 sum = _mm512_setzero_ps();
     for (int64_t c = 0; c < width; c += 16) {

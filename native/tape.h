@@ -5,7 +5,7 @@
 #include <string.h>
 
 /** Numbers of an op. Addresses are two of them: a slot and the bytes from its start. */
-#define WIDTH 56
+#define WIDTH 64
 /** Bytes of scratch memory for each thread. */
 #define SCRATCH (32 << 20)
 /** The last of them, for numbers that become int8: 16 rows of up to 65,536. */
@@ -113,8 +113,9 @@ static inline double log1(double x) {
 
 /** Bytes of a tile: 16 x 32 numbers in bfloat16. */
 #define TILE 1024
-/** Rows of an item of kernels whose results become tiles. */
-#define BLOCK_ROWS 32
+/** Rows of an item of kernels whose results become tiles: 32, or 64 where those in int8 over the rows are wanted. */
+#define MOST_ROWS 64
+static inline int64_t rowsOf(Op op) { return whole(op, WIDTH - 1); }
 
 /** The order of numbers in bfloat16 that puts 16 beside 16 others in pairs. */
 static const uint16_t ORDER[32] __attribute__((aligned(64))) = {0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23,
@@ -136,7 +137,8 @@ void turn(__m512i v[16]);
 /** Beside the side that tiles are for: written past the caches. */
 #define STREAM 2
 void packBlock(const float *block, int64_t step, int64_t row, int64_t rows, int64_t width, Op op, int forms, int dense, int narrow, const Run *r);
-void narrowRows(const float *p, int64_t step, int rows, int64_t columns, int right, char *out, float *scales, float *scratch);
+void narrowRows(const float *p, int64_t step, int rows, int64_t columns, int right, char *out, float *scales, int32_t *shifts, float *scratch);
+void narrowBlock(const float *p, int64_t step, int rows, int64_t columns, char *out, float *scales, int32_t *shifts, int64_t far);
 void packRows(const float *p, int64_t step, int rows, int64_t columns, int right, char *out, int64_t far);
 void packColumns(const float *p, int64_t step, int rows, int64_t columns, int right, char *out, int64_t far);
 void multiply(const char *left, const char *right, int64_t farLeft, int64_t farRight, int64_t tiles, float *sums, int begun, const Run *r);

@@ -8,6 +8,7 @@ const folder = new URL('../native/', import.meta.url);
 const PROCESSOR = [
   '-march=x86-64-v4',
   '-mavx512bf16',
+  '-mavx512vnni',
   '-mamx-tile',
   '-mamx-bf16',
   '-mamx-int8',

@@ -8,7 +8,7 @@ import { familyOf } from '../../src/models/families.ts';
 import { Crew } from '../../src/train/crew.ts';
 import type { Precision } from '../../src/train/frozen.ts';
 import { fullLayout } from '../../src/train/full.ts';
-import { fullPrecision, openFullTrainer } from '../../src/train/full-trainer.ts';
+import { fullPrecision, narrowPrecision, openFullTrainer } from '../../src/train/full-trainer.ts';
 import { loraLayout } from '../../src/train/lora.ts';
 import { globalNorm, makeOptimiser } from '../../src/train/optimiser.ts';
 import type { Sample } from '../../src/train/sample.ts';
@@ -50,7 +50,7 @@ const trainer = full
   ? await openFullTrainer(packing, checking, {
       ...common,
       layout,
-      precision: bf16 && width.startsWith('int8') ? { kind: 'narrow' } : fullPrecision(precision),
+      precision: bf16 && width.startsWith('int8') ? narrowPrecision() : fullPrecision(precision),
     })
   : await openTrainer(packing, checking, {
       ...common,

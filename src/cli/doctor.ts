@@ -106,7 +106,8 @@ function engineText({ engine, reason, inCache }: Facts['engine']): string {
 
 function fullText({ amx, reason }: Facts['bf16']): string {
   if (reason) return `as above; not Cupel's own kernels: ${reason}`;
-  return `Cupel's own kernels in bfloat16${amx ? ', or in int8 with --precision int8' : ' with --precision bf16 (without AMX int8 is the default)'}`;
+  const [usual, other] = amx ? ['bf16', 'int8'] : ['int8', 'bf16'];
+  return `Cupel's own kernels in ${usual}, or in ${other} with --precision ${other}`;
 }
 
 /** Sources matter only while the student is not in the cache, and then one is enough. */

@@ -79,15 +79,17 @@ describe("Cupel's own kernels", () => {
   const full = { ...DISTILL_DEFAULTS, full: true };
 
   test.skipIf(whyNoBf16())(
-    'every weight is trained by them where there is AMX, unless something else was asked for',
+    'every weight is trained by them, in bf16 with AMX and in int8 without, unless something else was asked for',
     async () => {
-      const amx = ['avx512f', 'avx512_bf16', 'amx_bf16'];
+      const vectors = ['avx512f', 'avx512_vnni', 'avx512_bf16'];
+      const amx = [...vectors, 'amx_bf16'];
       const choose = (more: Partial<DistillOptions>, asked = FREE, sets = amx) =>
         chooseEngine('auto', { ...full, ...more }, asked, session(), sets);
       expect((await choose({})).options).toMatchObject({ engine: 'cupel', precision: 'bf16' });
+      expect((await choose({}, FREE, vectors)).options).toMatchObject({ engine: 'cupel', precision: 'int8' });
       const narrow = await choose({ precision: 'int8' }, { ...FREE, precision: true });
       expect(narrow.options).toMatchObject({ engine: 'cupel', precision: 'int8' });
-      const named = await choose({ precision: 'bf16' }, { ...FREE, precision: true }, amx.slice(0, 2));
+      const named = await choose({ precision: 'bf16' }, { ...FREE, precision: true }, vectors);
       expect(named.options).toMatchObject({ engine: 'cupel', precision: 'bf16' });
       for (const [more, asked, sets] of [
         [{ precision: 'float32' }, { ...FREE, precision: true }],

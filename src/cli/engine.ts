@@ -1,5 +1,5 @@
-// Which runtime trains on the processor: Cupel's own kernels for every weight where the processor has AMX, OpenVINO, fetched once, for
-// what is trained in int8 where it is faster, else ONNX Runtime.
+// Which runtime trains on the processor: Cupel's own kernels for every weight where they can run, OpenVINO, fetched once, for what is trained in
+// int8 where it is faster, else ONNX Runtime.
 import { computesBfloat16, instructionSets } from '../base/processor.ts';
 import { hasWheel, OPENVINO, resolveLibrary } from '../catalog/library.ts';
 import { refuseForBf16, refuseForOpenvino } from '../distill/engine.ts';
@@ -43,19 +43,20 @@ function whyNot(
   return computesBfloat16(sets) ? undefined : 'this processor has no bfloat16 instructions';
 }
 
-/**
- * Every weight in bfloat16: 1.3 times as fast as in int8 with OpenVINO, nearer to float32, and nothing to fetch or compile (SmolLM2 on AMX). Without
- * AMX products in int8 have the faster instructions.
- */
+/** Every weight: faster than with OpenVINO, and nothing to fetch or compile. */
 function takesOwn({ full, device = 'cpu', precision }: DistillOptions, asked: Asked, sets: readonly string[]): boolean {
   return (
     Boolean(full) &&
     device === 'cpu' &&
     (!asked.precision || precision === 'int8') &&
     !asked.experts &&
-    sets.includes('amx_bf16') &&
     !whyNoBf16(sets)
   );
+}
+
+/** Where AMX multiplies, bfloat16 is as fast as int8 and nearer to float32; other processors have the faster instructions for int8. */
+function ownPrecision(sets: readonly string[]): 'bf16' | 'int8' {
+  return sets.includes('amx_bf16') ? 'bf16' : 'int8';
 }
 
 /**
@@ -70,7 +71,11 @@ export async function chooseEngine(
   { progress, signal }: Pick<Session, 'progress' | 'signal'>,
   sets = instructionSets(),
 ): Promise<ChosenEngine> {
-  const own = { ...options, engine: 'cupel', precision: asked.precision ? options.precision : 'bf16' } as const;
+  const own = {
+    ...options,
+    engine: 'cupel',
+    precision: asked.precision ? options.precision : ownPrecision(sets),
+  } as const;
   const withOpenvino = async () => ({
     options: { ...options, engine: 'openvino' as const },
     openvino: await resolveLibrary(OPENVINO, { progress, signal }),

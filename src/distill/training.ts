@@ -22,7 +22,7 @@ import { Crew } from '../train/crew.ts';
 import { flopsPerToken } from '../train/flops.ts';
 import type { Precision } from '../train/frozen.ts';
 import { type FullLayout, fullLayout, type Narrow, weightsOf } from '../train/full.ts';
-import { bf16Arenas, fullPrecision, openFullTrainer } from '../train/full-trainer.ts';
+import { bf16Arenas, fullPrecision, narrowPrecision, openFullTrainer } from '../train/full-trainer.ts';
 import { backwardShare } from '../train/layer-sampling.ts';
 import { type LoopResult, type LossRecord, type Progressing, train } from '../train/loop.ts';
 import { adaptedWeight, adapterMatrices, type LoraLayout, loraLayout } from '../train/lora.ts';
@@ -240,7 +240,7 @@ const FLOAT32 = { kind: 'float32' } as const;
 /** What the graph says of products; its float32 products are those that Cupel's own kernels compute in bfloat16. */
 async function precisionOf({ options, folder }: TrainingJob): Promise<Precision | Narrow> {
   const { precision, threads, engine } = options;
-  if (precision === 'int8' && engine === 'cupel') return { kind: 'narrow' };
+  if (precision === 'int8' && engine === 'cupel') return narrowPrecision();
   if (precision === 'int8') return int8Precision({ threads, folder });
   return precision === 'bf16' ? FLOAT32 : { kind: precision };
 }

@@ -132,8 +132,11 @@ export class Builder {
   cast = (x: Value, to: 'float32' | 'int64') => this.#one('cast', [x], { to });
 
   /** alpha * A @ B over the last two axes, either transposed; leading axes broadcast. */
-  matmul = (a: Value, b: Value, { transA = false, transB = false, alpha = 1, narrow = false } = {}) =>
-    this.#one('matmul', [a, b], { transA, transB, alpha, ...(narrow ? { narrow } : {}) });
+  matmul = (
+    a: Value,
+    b: Value,
+    { transA = false, transB = false, alpha = 1, narrow }: Partial<OpAttributes['matmul']> = {},
+  ) => this.#one('matmul', [a, b], { transA, transB, alpha, ...(narrow ? { narrow } : {}) });
   /** x [...,K] @ (q [K,N] * scale [N]) in int8; `transposed` (q [N,K], scale [K]) serves the gradient of x. */
   /** x [...,K] @ q [K,N]. `of`, where x is a rotation of it, gets the gradient in its place: `transposed` is then of the weight as it was. */
   int8MatMul = (x: Value, weight: Int8Weight, transposed: Int8Weight | Value | null, of?: Value) =>

@@ -12,6 +12,9 @@ export interface Int8Weight {
 
 type Axes = { readonly axes: readonly number[]; readonly keep: boolean };
 
+/** That a product may be computed in int8 by an engine that knows how: it and the gradient of a, or that of b too. */
+export type Narrow = 'inputs' | 'all';
+
 /** The attributes of every op. Adding a line here makes the compiler ask for the record in `ops/table.ts`. */
 export interface OpAttributes {
   // element by element, with broadcasting
@@ -64,8 +67,7 @@ export interface OpAttributes {
   iota: { readonly axis: number };
   cast: { readonly to: 'float32' | 'int64' };
   // products
-  /** `narrow`: may be computed in int8, and the gradient of a too, by an engine that knows how */
-  matmul: { readonly transA: boolean; readonly transB: boolean; readonly alpha: number; readonly narrow?: true };
+  matmul: { readonly transA: boolean; readonly transB: boolean; readonly alpha: number; readonly narrow?: Narrow };
   /** (x, q, scale): x @ (q * scale) with int8 weights and a scale per row of x; see ops/int8.ts */
   int8MatMul: { readonly transposed: Int8Weight | Value | null };
   /** A matrix in int8, each row or column by its own largest number: q of the same shape up to `levels`, and the scales. */

@@ -1,6 +1,7 @@
 // How fast this machine multiplies matrices, in int8 and float32, measured through the runtime that trains.
 import { Builder } from '../graph/builder.ts';
 import type { Graph } from '../graph/node.ts';
+import type { Narrow } from '../graph/op.ts';
 import { type OnnxOptions, openOnnx } from './onnx.ts';
 
 /** Rows, inner and outer size: those of a feed-forward product of a small student over a batch. */
@@ -27,10 +28,10 @@ export function measureInt8Speed(options: OnnxOptions = {}): Promise<number> {
 
 /** Of products by Cupel's kernels, in bfloat16 or int8, 10^9 multiplications and additions a second. Takes about half a second. */
 export function measureOwnSpeed(kind: 'bf16' | 'int8', { threads }: OnnxOptions = {}): Promise<number> {
-  return speedOf(float32Product(kind === 'int8'), { threads, bf16: {} });
+  return speedOf(float32Product(kind === 'int8' ? 'inputs' : undefined), { threads, bf16: {} });
 }
 
-function float32Product(narrow = false): Graph {
+function float32Product(narrow?: Narrow): Graph {
   const b = new Builder();
   const x = b.input('x', 'float32', [M, K]);
   const w = b.constant('w', 'float32', [N, K], () => new Float32Array(N * K).fill(0.01));

@@ -6,7 +6,7 @@ import { floats, int64, type Tensor } from '../graph/tensor.ts';
 import { familyOf } from '../models/families.ts';
 import { type Instructions, loadBf16, whyNoBf16 } from '../runtime/bf16/library.ts';
 import { openOnnx } from '../runtime/onnx.ts';
-import { fullLayout, tensorsOf, thetaOf } from './full.ts';
+import { type FullPrecision, fullLayout, tensorsOf, thetaOf } from './full.ts';
 import { fullStepGraph } from './full-trainer.ts';
 import type { BaseModel } from './step-graph.ts';
 
@@ -45,18 +45,18 @@ interface Way {
   readonly bf16?: { readonly instructions?: Instructions };
   readonly threads: number;
   readonly recompute?: number;
-  readonly kind?: 'float32' | 'narrow';
+  readonly precision?: FullPrecision;
 }
 
 async function stepOf(
   name: string,
   of: keyof typeof SHAPES,
-  { bf16, threads, recompute, kind = 'float32' }: Way,
+  { bf16, threads, recompute, precision = { kind: 'float32' } }: Way,
   changed = {},
 ) {
   const base = baseOf(name);
   const layout = fullLayout(base.family.weightShapes(base.config));
-  const graph = fullStepGraph({ base, layout, precision: { kind }, recompute, shape: SHAPES[of] });
+  const graph = fullStepGraph({ base, layout, precision, recompute, shape: SHAPES[of] });
   const session = await openOnnx(graph, { threads, bf16 });
   const gradient = new Float32Array(layout.size);
   const weights = tensorsOf(layout, thetaOf(layout, base.weights));
@@ -87,30 +87,39 @@ describe.skipIf(whyNoBf16())('every weight in bfloat16', () => {
     }
   });
 
-  it.each(cases)('%s with %s in int8: gradients point as well as those of other engines in int8', async (name, of) => {
-    const exact = await stepOf(name, of, { threads: 1 });
-    const ways = amx ? (['amx', 'avx512'] as const) : (['avx512'] as const);
-    const all = await Promise.all(
-      ways.map((instructions) => stepOf(name, of, { bf16: { instructions }, threads: 2, kind: 'narrow' })),
-    );
-    const { layout } = exact;
-    const matrices = layout.tensors.filter(({ shape }) => shape.length === 2);
-    const likeness = matrices.map(({ start, size }) =>
-      cosine(all[0].gradient.subarray(start, start + size), exact.gradient.subarray(start, start + size)),
-    );
-    expect(likeness.reduce((sum, x) => sum + x, 0) / likeness.length).toBeGreaterThan(0.97);
-    expect(Math.abs(all[0].loss / exact.loss - 1)).toBeLessThan(0.05);
-    // sums in int32 are exact: both kinds of instructions differ where bfloat16 takes part alone
-    for (const other of all.slice(1)) expect(cosine(other.gradient, all[0].gradient)).toBeGreaterThan(0.999);
-  });
+  const narrow = (gradients: 'inputs' | 'all') => ({ kind: 'narrow', gradients }) as const;
 
-  it.each(['float32', 'narrow'] as const)(
-    'gives the same bits however many threads there are, and whether or not layers are computed again: %s',
-    async (kind) => {
+  it.each(
+    cases.flatMap(([name, of]) => (['inputs', 'all'] as const).map((gradients) => [name, of, gradients] as const)),
+  )(
+    '%s with %s in int8 (%s): gradients point as well as those of other engines in int8',
+    async (name, of, gradients) => {
+      const exact = await stepOf(name, of, { threads: 1 });
+      const ways = amx ? (['amx', 'avx512'] as const) : (['avx512'] as const);
+      const all = await Promise.all(
+        ways.map((instructions) =>
+          stepOf(name, of, { bf16: { instructions }, threads: 2, precision: narrow(gradients) }),
+        ),
+      );
+      const { layout } = exact;
+      const matrices = layout.tensors.filter(({ shape }) => shape.length === 2);
+      const likeness = matrices.map(({ start, size }) =>
+        cosine(all[0].gradient.subarray(start, start + size), exact.gradient.subarray(start, start + size)),
+      );
+      expect(likeness.reduce((sum, x) => sum + x, 0) / likeness.length).toBeGreaterThan(0.97);
+      expect(Math.abs(all[0].loss / exact.loss - 1)).toBeLessThan(0.05);
+      // sums in int32 are exact: both kinds of instructions differ where bfloat16 takes part alone
+      for (const other of all.slice(1)) expect(cosine(other.gradient, all[0].gradient)).toBeGreaterThan(0.999);
+    },
+  );
+
+  it.each([{ kind: 'float32' }, narrow('inputs'), narrow('all')] as const)(
+    'gives the same bits however many threads there are, and whether or not layers are computed again: %j',
+    async (precision) => {
       const of = 'rows in several chunks';
-      const one = await stepOf('qwen3', of, { bf16: {}, threads: 1, kind });
+      const one = await stepOf('qwen3', of, { bf16: {}, threads: 1, precision });
       for (const way of [{ threads: 2 }, { threads: 3 }, { threads: 2, recompute: 2 }]) {
-        const other = await stepOf('qwen3', of, { bf16: {}, kind, ...way });
+        const other = await stepOf('qwen3', of, { bf16: {}, precision, ...way });
         expect(other.loss).toBe(one.loss);
         expect(other.gradient).toEqual(one.gradient);
       }

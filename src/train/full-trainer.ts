@@ -6,6 +6,7 @@ import type { Graph } from '../graph/node.ts';
 import { pruned } from '../graph/split.ts';
 import { floats } from '../graph/tensor.ts';
 import type { PackLayout } from '../models/model.ts';
+import { loadBf16 } from '../runtime/bf16/library.ts';
 import { bf16Memory } from '../runtime/bf16/session.ts';
 import { type OnnxOptions, openOnnx } from '../runtime/onnx.ts';
 import type { Precision } from './frozen.ts';
@@ -33,6 +34,15 @@ export function fullPrecision(precision: Precision | Narrow): FullPrecision {
     place: { field: 'precision' },
     remedy: 'use --precision int8 or float32, or leave out --full',
   });
+}
+
+/**
+ * Products in int8 by Cupel's own kernels. Where AMX multiplies, gradients of weights stay in bfloat16: their levels change with every tile, for
+ * which its sums would have to leave its registers.
+ * @throws CupelError where the kernels cannot run
+ */
+export function narrowPrecision(): Narrow {
+  return { kind: 'narrow', gradients: loadBf16().instructions === 'amx' ? 'inputs' : 'all' };
 }
 
 type GraphParts = Pick<FullTrainerOptions, 'base' | 'layout' | 'precision' | 'recompute'> & {

@@ -1,6 +1,7 @@
 // Full training: every weight of the model lies in theta, in float32, and moves; the graph takes them as inputs and holds none.
 import type { Builder } from '../graph/builder.ts';
 import type { Value } from '../graph/node.ts';
+import type { Narrow as NarrowProducts } from '../graph/op.ts';
 import type { Tensor } from '../graph/tensor.ts';
 import type { WeightSource, Weights } from '../models/model.ts';
 import type { Precision } from './frozen.ts';
@@ -63,9 +64,10 @@ export function tensorsOf({ tensors }: FullLayout, flat: Float32Array, prefix = 
 /** Full training computes in float32 (in bfloat16 with Cupel's own kernels), or its projections in int8; theta is float32 either way. */
 export type FullPrecision = Exclude<Precision, { kind: 'int4' }> | Narrow;
 
-/** Products with projections in int8 and their gradients of x too, by Cupel's own kernels; those of weights in bfloat16. */
+/** Products with projections in int8 by Cupel's own kernels, and their gradients: those of x, with `'all'` those of weights too, else in bfloat16. */
 export interface Narrow {
   readonly kind: 'narrow';
+  readonly gradients: NarrowProducts;
 }
 
 /** Inputs of the graph in place of constants, in the order of the layout. */
@@ -94,7 +96,7 @@ export function movingWeights(
 /** What multiplies x with one weight after the other; in int8 x is rotated once for all of them, and so is its gradient. */
 function multiplier(b: Builder, x: Value, precision: FullPrecision): (weight: Value) => Value {
   if (precision.kind !== 'int8') {
-    const narrow = precision.kind === 'narrow';
+    const narrow = precision.kind === 'narrow' ? precision.gradients : undefined;
     return (weight) => b.matmul(x, weight, { transB: true, narrow });
   }
   const { levels } = precision;

@@ -3,7 +3,7 @@
 import type { Builder } from '../builder.ts';
 import { broadcastShapes, require, timesDims } from '../dims.ts';
 import type { Dim, Shape, Value } from '../node.ts';
-import type { OpAttributes, OpRecord } from '../op.ts';
+import type { Narrow, OpAttributes, OpRecord } from '../op.ts';
 import { type Doubles, sizeOf } from '../tensor.ts';
 import { broadcastSizes, sumTo } from './broadcast.ts';
 
@@ -31,13 +31,14 @@ export function flatten(g: Builder, x: Value): Value {
 
 function gradients(g: Builder, a: Value, b: Value, dy: Value, t: Attributes, needs: readonly boolean[]) {
   const { transA, transB, alpha } = t;
-  const product = (x: Value, tx: boolean, y: Value, ty: boolean, narrow = false) =>
+  const product = (x: Value, tx: boolean, y: Value, ty: boolean, narrow?: Narrow) =>
     g.matmul(x, y, { transA: tx, transB: ty, alpha, narrow });
   const da = () => (transA ? product(b, transB, dy, true) : product(dy, false, b, !transB, t.narrow));
   // a weight shared by all leading axes: one wide product instead of a batch of them that is summed
   const shared = b.shape.length === 2 && a.shape.length > 2 && !transA;
   const [x, d] = shared && needs[1] ? [flatten(g, a), flatten(g, dy)] : [a, dy];
-  const db = () => (transB ? product(d, true, x, transA) : product(x, !transA, d, false));
+  const narrow = t.narrow === 'all' ? t.narrow : undefined;
+  const db = () => (transB ? product(d, true, x, transA, narrow) : product(x, !transA, d, false, narrow));
   return [needs[0] ? sumTo(g, da(), a) : null, needs[1] ? sumTo(g, db(), b) : null];
 }
 

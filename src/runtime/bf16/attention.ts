@@ -3,8 +3,11 @@ import type { Value } from '../../graph/node.ts';
 import { sizeOf } from '../../graph/tensor.ts';
 import { type Lower, type Lowering, rowsEach } from './lowering.ts';
 import { product } from './product.ts';
-import { BLOCK_ROWS, type Place, SCRATCH } from './tape.ts';
+import { type Place, SCRATCH } from './tape.ts';
 import { placeOf, transposed, type View } from './view.ts';
+
+/** Rows of an item, and keys that are looked at together or not at all (native/attention.c). */
+const SIDE = 32;
 
 export const attention: Lower<'attention'> = (l, { inputs, outputs: [o, p], attributes: { scale } }) => {
   const [q, k, v, mask] = inputs.map((input) => l.view(input));
@@ -38,7 +41,7 @@ function attendAtOnce(l: Lowering, [q, k, v, mask]: readonly View[], o: Value, p
   const logs = l.fresh('float32', [B, H, S]);
   l.logs.set(p.name, logs);
   const out = l.part(o);
-  l.add('attention', B * H * Math.ceil(S / BLOCK_ROWS), {
+  l.add('attention', B * H * Math.ceil(S / SIDE), {
     3: placeOf(out),
     5: placeOf(logs),
     7: placeOf(queries),
@@ -59,7 +62,7 @@ function sight(l: Lowering, { shape: [B, , S, T], ...mask }: View): Place {
   const view = { ...mask, shape: [B, 1, S, T] };
   return l.once('sight', view, () => {
     const batches = mask.strides[0] === 0 ? 1 : B;
-    const parts = Math.ceil(S / BLOCK_ROWS);
+    const parts = Math.ceil(S / SIDE);
     const out = placeOf(l.fresh('int64', [batches, parts, 2]));
     const fields = { 3: out, 5: placeOf(view), 7: S, 8: T, 9: mask.strides[2], 10: mask.strides[0] };
     l.add('sight', batches * parts, fields);

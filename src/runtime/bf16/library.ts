@@ -29,7 +29,8 @@ export function whyNoBf16(
   platform = `${process.platform}-${process.arch}`,
 ): string | undefined {
   if (platform !== 'linux-x64') return `the kernels are for Linux on x64, not for ${platform}`;
-  if (!sets.includes('avx512_bf16') || !sets.includes('avx512f')) return 'this processor has no AVX-512 with bfloat16';
+  if (!['avx512f', 'avx512_vnni', 'avx512_bf16'].every((set) => sets.includes(set)))
+    return 'this processor has no AVX-512 with VNNI and bfloat16';
   if (!existsSync(FILE)) return `${FILE} is missing`;
   try {
     loaded ??= bind();

@@ -20,7 +20,7 @@ export class Lowering {
   readonly #uses = new Map<string, number>();
   readonly #views = new Map<string, View>();
   readonly #made = new Map<string, Place>();
-  readonly tiles = new Tiles(this);
+  readonly tiles: Tiles;
   /** Buffers that several values or an output read. */
   readonly #shared = new Set<Buffer>();
   /** The last op that reads or writes a buffer. */
@@ -38,6 +38,8 @@ export class Lowering {
 
   constructor(steps: readonly Step[], outputs: Graph['outputs'], symbols: ReadonlyMap<string, number>) {
     this.#symbols = symbols;
+    const narrow = (step: Step) => step.op === 'matmul' && (step as Step<'matmul'>).attributes.narrow === 'all';
+    this.tiles = new Tiles(this, steps.some(narrow));
     const use = ({ name }: Value) => this.#uses.set(name, (this.#uses.get(name) ?? 0) + 1);
     for (const step of steps) for (const input of step.inputs) use(input);
     // once more, so that nobody changes what goes out

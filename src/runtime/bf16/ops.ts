@@ -9,7 +9,7 @@ import type { Step } from './fuse.ts';
 import { crossEntropy, crossEntropyGradient, linearCrossEntropy, linearCrossEntropyGradient } from './loss.ts';
 import { type Lower, type Lowering, rowsEach } from './lowering.ts';
 import { added, matmul } from './product.ts';
-import { BLOCK_ROWS, type TapeOp } from './tape.ts';
+import type { TapeOp } from './tape.ts';
 import { expanded, permuted, placeOf, sliced, type View } from './view.ts';
 
 /** In the order of the enums in native/map.c. */
@@ -87,7 +87,7 @@ function normGradient(l: Lowering, inputs: readonly Value[], dx: Value): TapeOp 
   const out = l.result(dx);
   const [a, b, c, d] = [x, weight, inverse, dy].map(placeOf);
   const fields = { 3: placeOf(out), 5: a, 7: b, 9: c, 11: d, 13: rows, 14: width };
-  const op = l.add('rmsNormGradient', Math.ceil(rows / BLOCK_ROWS), fields);
+  const op = l.tiles.blocks('rmsNormGradient', rows, fields);
   l.tiles.makes(out, op, width, {
     forms: 20,
     result: { place: 3, kept: 32 },
@@ -184,7 +184,7 @@ export const LOWERED: Table = {
     const rows = sizeOf(x.shape) / width;
     const [out, other, from, by] = [y, inverse, x, weight].map(placeOf);
     const fields = { 3: out, 5: other, 7: from, 9: by, 11: epsilon, 12: rows, 13: width };
-    l.tiles.makes(y, l.add('rmsNorm', Math.ceil(rows / BLOCK_ROWS), fields), width, {
+    l.tiles.makes(y, l.tiles.blocks('rmsNorm', rows, fields), width, {
       forms: 16,
       result: { place: 3, kept: 28 },
       narrow: 29,
@@ -208,7 +208,7 @@ export const LOWERED: Table = {
     const rows = sizeOf(out.shape) / width;
     const places = { 3: placeOf(out), 5: placeOf(gate), 7: placeOf(up) };
     const fields = { ...places, 9: MAPS.indexOf(activation), 10: rows, 11: width, 25: half };
-    l.tiles.makes(out, l.add('gated', Math.ceil(rows / BLOCK_ROWS), fields), width, {
+    l.tiles.makes(out, l.tiles.blocks('gated', rows, fields), width, {
       forms: 12,
       result: { place: 3, kept: 24 },
       narrow: 26,
@@ -222,9 +222,9 @@ export const LOWERED: Table = {
     const rows = sizeOf(gate.shape) / width;
     const places = { 3: placeOf(dGate), 5: placeOf(dUp), 7: placeOf(gate), 9: placeOf(up), 11: placeOf(dy) };
     const fields = { ...places, 13: MAPS.indexOf(activation), 14: rows, 15: width, 42: half, 43: halfSlope };
-    const op = l.add('gatedGradient', Math.ceil(rows / BLOCK_ROWS), fields);
+    const op = l.tiles.blocks('gatedGradient', rows, fields);
     l.tiles.makes(dGate, op, width, { forms: 16, result: { place: 3, kept: 40 }, narrow: 44 });
-    l.tiles.makes(dUp, op, width, { forms: 28, result: { place: 5, kept: 41 }, narrow: 47 });
+    l.tiles.makes(dUp, op, width, { forms: 28, result: { place: 5, kept: 41 }, narrow: 50 });
   },
   softmax: (l, { inputs: [x], outputs: [y] }) => {
     const from = l.dense(l.view(x));

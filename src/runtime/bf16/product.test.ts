@@ -29,24 +29,30 @@ describe.skipIf(whyNoBf16())('products', () => {
   const both: readonly Instructions[] =
     whyNoBf16() || loadBf16().instructions !== 'amx' ? ['avx512'] : ['amx', 'avx512'];
   const ways = both.flatMap((instructions) =>
-    ([false, true] as const).map((narrow) => [instructions, narrow] as const),
+    ([undefined, 'inputs', 'all'] as const).map((narrow) => [instructions, narrow] as const),
   );
 
-  it.each(ways)('%s, in int8 %s: sizes that fill no tile, and sums in several chunks', async (instructions, narrow) => {
-    for (const [M, N, K] of [
-      [70, 90, 150],
-      [33, 17, 83],
-      [5, 640, 64],
-      [40, 50, 4200],
-    ]) {
-      const inputs = { a: matrix(M, K), w: matrix(N, K) };
-      const opCase: OpCase = { inputs, build: (g, { a, w }) => [g.matmul(a, w, { transB: true, alpha: 0.5, narrow })] };
-      const { own, expected } = await computed(opCase, ['a', 'w'], instructions);
-      for (const name of ['y0', 'da', 'dw']) expectClose(own[name], expected[name], narrow ? 0.02 : 0.01);
-    }
-  });
+  it.each(ways)(
+    '%s, in int8: %s, sizes that fill no tile, and sums in several chunks',
+    async (instructions, narrow) => {
+      for (const [M, N, K] of [
+        [70, 90, 150],
+        [33, 17, 83],
+        [5, 640, 64],
+        [40, 50, 4200],
+      ]) {
+        const inputs = { a: matrix(M, K), w: matrix(N, K) };
+        const opCase: OpCase = {
+          inputs,
+          build: (g, { a, w }) => [g.matmul(a, w, { transB: true, alpha: 0.5, narrow })],
+        };
+        const { own, expected } = await computed(opCase, ['a', 'w'], instructions);
+        for (const name of ['y0', 'da', 'dw']) expectClose(own[name], expected[name], narrow ? 0.02 : 0.01);
+      }
+    },
+  );
 
-  it.each(ways)('%s, in int8 %s: three that are added, and what they are added to', async (instructions, narrow) => {
+  it.each(ways)('%s, in int8: %s, three that are added, and what they are added to', async (instructions, narrow) => {
     const [M, N] = [70, 600];
     const inputs = {
       ...{ a: matrix(M, 64), b: matrix(M, 200), c: matrix(M, 2500), x: matrix(M, N) },
@@ -65,7 +71,7 @@ describe.skipIf(whyNoBf16())('products', () => {
 
   it('rotating keeps what large columns would round away', async () => {
     const inputs = { a: matrix(64, 256, 4, 20), w: matrix(64, 256, 4, 1 / 20) };
-    const opCase: OpCase = { inputs, build: (g, { a, w }) => [g.matmul(a, w, { transB: true, narrow: true })] };
+    const opCase: OpCase = { inputs, build: (g, { a, w }) => [g.matmul(a, w, { transB: true, narrow: 'all' })] };
     const { own, expected } = await computed(opCase, [], both[0]);
     const [y, exact] = [own, expected].map(({ y0 }) => floats(y0));
     const norm = (of: (i: number) => number) => Math.sqrt(exact.reduce((sum, _, i) => sum + of(i) ** 2, 0));

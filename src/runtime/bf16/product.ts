@@ -1,9 +1,10 @@
 // Products on a tape, and what is added to them.
 import type { Value } from '../../graph/node.ts';
+import type { Narrow } from '../../graph/op.ts';
 import { sizeOf } from '../../graph/tensor.ts';
 import type { Lower, Lowering } from './lowering.ts';
 import type { Fields, TapeOp } from './tape.ts';
-import { NARROW_MOST } from './tiles.ts';
+import { type Format, formatNumber, NARROW_MOST } from './tiles.ts';
 import { expanded, isDense, placeOf, transposed, type View } from './view.ts';
 
 /** Of an item of a product: both sides' tiles stay in the second cache, and there are items for every thread. */
@@ -11,17 +12,18 @@ const PRODUCT = { rows: 128, columns: 288 };
 
 /**
  * out [..,M,N] = alpha * left [..,M,K] @ right [..,K,N], whose leading axes are those of out, or none where all share one matrix.
- * @param asked whether in int8, which matrices alone are
+ * @param asked what to compute with; only matrices have a choice
  */
-export function product(l: Lowering, out: View, left: View, right: View, alpha: number, asked = false): void {
+export function product(l: Lowering, out: View, left: View, right: View, alpha: number, asked: Format = 'bf16'): void {
   const [M, N] = out.shape.slice(-2);
   const K = left.shape.at(-1)!;
-  const narrow = asked && out.shape.length === 2 && left.shape.length === 2 && K <= NARROW_MOST;
+  const matrices = out.shape.length === 2 && left.shape.length === 2;
+  const format = matrices && K <= NARROW_MOST ? asked : 'bf16';
   const batches = sizeOf(out.shape.slice(0, -2));
   l.add('product', batches * Math.ceil(M / PRODUCT.rows) * Math.ceil(N / PRODUCT.columns), {
     3: placeOf(out),
-    5: l.tiles.of(left, false, narrow),
-    7: l.tiles.of(transposed(right), true, narrow),
+    5: l.tiles.of(left, false, format),
+    7: l.tiles.of(transposed(right), true, format),
     11: M,
     12: N,
     13: K,
@@ -35,7 +37,7 @@ export function product(l: Lowering, out: View, left: View, right: View, alpha: 
     23: PRODUCT.columns,
     // many columns: those of an item stay in the cache while the rows pass by, else the rows do
     24: N <= 2 * PRODUCT.columns,
-    45: narrow,
+    45: formatNumber(format),
   });
 }
 
@@ -55,8 +57,14 @@ export const matmul: Lower<'matmul'> = (l, { inputs, outputs: [y], attributes: {
     if (own.every((size) => size === 1) && lead.length > 0) return l.reshaped(view, view.shape.slice(-2));
     return own.length === 0 ? view : expanded(view, [...lead, ...view.shape.slice(-2)]);
   };
-  product(l, out, led(transA ? transposed(a) : a), led(transB ? transposed(b) : b), alpha, narrow);
+  product(l, out, led(transA ? transposed(a) : a), led(transB ? transposed(b) : b), alpha, formatOf(narrow, transA));
 };
+
+/** What a narrow product computes with: over the rows of both, a weight's gradient, each 64 of them have levels of their own. */
+function formatOf(narrow: Narrow | undefined, overRows: boolean): Format {
+  if (!narrow) return 'bf16';
+  return overRows ? 'int8 blocks' : 'int8';
+}
 
 /** Products that one can add to itself, and where they are told of. */
 const PARTS = { count: 29, most: 3, first: 30, step: 5 };

@@ -36,14 +36,14 @@ const KERNELS = [
 export type KernelName = (typeof KERNELS)[number];
 
 /** `WIDTH` in native/tape.h: numbers of an op. */
-export const WIDTH = 56;
+export const WIDTH = 64;
 /** `SCRATCH` there: bytes that a kernel may use for itself, for each thread. */
 export const SCRATCH = 32 * 2 ** 20;
 
 /** `NARROW` there: the last of them, for 16 rows that become int8. */
 export const NARROW = 4 * 2 ** 20;
-/** `BLOCK_ROWS` there: rows of an item of the kernels that make tiles. */
-export const BLOCK_ROWS = 32;
+/** Where an op is told of the rows of its items: `rowsOf` there, of the kernels that make tiles. */
+export const ITEM_ROWS = WIDTH - 1;
 
 /** Bytes from the start of a buffer. */
 export interface Place {
