@@ -145,7 +145,7 @@ static inline __attribute__((always_inline)) void leveledRows(const char *a, con
   __m512i s[8][2];
 #pragma GCC unroll 8
   for (int i = 0; i < 8; i++) s[i][0] = s[i][1] = _mm512_set1_epi32(shifts[i]);
-#pragma GCC unroll 4
+#pragma GCC unroll 16
   for (int p = 0; p < 16; p++) {
     __m512i x = _mm512_xor_si512(_mm512_load_si512(b + p * 64), higher), y = _mm512_xor_si512(_mm512_load_si512(b + farB + p * 64), higher);
 #pragma GCC unroll 8
