@@ -1,7 +1,7 @@
 // Speed and memory of a training step beside PyTorch: SmolLM2-135M, LoRA (PEFT, rank 8 on all projections) or full, in alternating rounds.
 //   BENCH_PYTHON=/path/to/python npm run bench:train [-- lora|full [ROUNDS [BATCH [LENGTH]]]]
-// What `--engine auto` takes: for adapters OpenVINO where there is bfloat16, else ONNX Runtime; for every weight Cupel's own kernels where there
-// is AMX. BENCH_PYTHON has torch, transformers and peft; without it only our side runs.
+// What `--engine auto` takes: for adapters OpenVINO where there is bfloat16, else ONNX Runtime; for every weight Cupel's own kernels where
+// AVX-512 has bfloat16, in bf16 with AMX and in int8 without. BENCH_PYTHON has torch, transformers and peft; without it only our side runs.
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { availableParallelism, cpus } from 'node:os';

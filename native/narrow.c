@@ -2,9 +2,10 @@
 // are and spreads outliers (QuaRot: Ashkboos et al., 2024); then each row is rounded to 127 levels of its largest number.
 #include "tape.h"
 
-/** 16 numbers times Sylvester's matrix of 16: four times as long as they were. */
+/** 16 numbers times Sylvester's matrix of 16: four times as long as they were. Sums and differences are products with 1 and -1, which round alike. */
 static inline __m512 rotated(__m512 x) {
-#define HALF(mask, swapped) { __m512 other = swapped; x = _mm512_mask_sub_ps(_mm512_add_ps(x, other), mask, other, x); }
+  const __m512 one = _mm512_set1_ps(1), less = _mm512_set1_ps(-1);
+#define HALF(mask, swapped) x = _mm512_fmadd_ps(x, _mm512_mask_mov_ps(one, mask, less), swapped);
   HALF(0xaaaa, _mm512_permute_ps(x, 0xb1))
   HALF(0xcccc, _mm512_permute_ps(x, 0x4e))
   HALF(0xf0f0, _mm512_shuffle_f32x4(x, x, 0xb1))
@@ -18,53 +19,67 @@ static inline float scaleOf(float largest) { return largest / (4 * 127); }
 /** Levels of a number. */
 static inline float levelsOf(float largest) { return largest > 0 ? 127 / largest : 0; }
 
+/** 64 numbers times a factor, each a byte: of each 16, four after four, as many of the next. */
+static inline __m512i levels64(const float *from, __m512 by) {
+#define LEVEL(j) _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_load_ps(from + 16 * j), by))
+  return _mm512_packs_epi16(_mm512_packs_epi32(LEVEL(0), LEVEL(1)), _mm512_packs_epi32(LEVEL(2), LEVEL(3)));
+#undef LEVEL
+}
+
 /**
  * A row of up to 16 rows' tiles, from `columns` numbers of each that lie together: one tile for 64 of them; and what a row's levels stand for.
- * Of the left side also -128 times their sums, for products without AMX. `right` is 1 for the right side, with STREAM beside past the caches. `scratch` is 16 rows of numbers.
+ * Of the left side also -128 times their sums, for products without AMX. `right` is 1 for the right side, with STREAM beside past the caches. `scratch` is a row of numbers and 16 of bytes.
  */
 void narrowRows(const float *p, int64_t step, int rows, int64_t columns, int right, char *out, float *scales, int32_t *shifts, float *scratch) {
   int64_t wide = (columns + 63) / 64 * 64;
-  float levels[16];
+  char *bytes = (char *)(scratch + wide);
+  const __m512i ones = _mm512_set1_epi8(1), together = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+  // a row after the other, so that its numbers are still in the first cache when its largest is known
   for (int i = 0; i < 16; i++) {
     __m512 most = _mm512_setzero_ps();
-    for (int64_t c = 0; c < wide; c += 16) {
-      __m512 x = i < rows ? load(lanesFrom(columns - c), p + i * step + c) : _mm512_setzero_ps();
-      // those that are left over at the end are not rotated, but as long
-      x = c + 16 <= columns ? rotated(x) : _mm512_mul_ps(x, _mm512_set1_ps(4));
-      _mm512_store_ps(scratch + i * wide + c, x);
+    int64_t here = i < rows ? columns : 0, c = 0;
+    for (; c + 16 <= here; c += 16) {
+      __m512 x = rotated(_mm512_loadu_ps(p + i * step + c));
+      _mm512_store_ps(scratch + c, x);
+      most = _mm512_max_ps(most, _mm512_abs_ps(x));
+    }
+    // those that are left over at the end are not rotated, but as long
+    for (; c < wide; c += 16) {
+      __m512 x = _mm512_mul_ps(load(lanesFrom(here - c), p + i * step + c), _mm512_set1_ps(4));
+      _mm512_store_ps(scratch + c, x);
       most = _mm512_max_ps(most, _mm512_abs_ps(x));
     }
     float largest = _mm512_reduce_max_ps(most);
     scales[i] = scaleOf(largest);
-    levels[i] = levelsOf(largest);
-  }
-  __m512i v[16], sums[16];
-  const __m512i ones = _mm512_set1_epi8(1);
-  for (int i = 0; i < 16; i++) sums[i] = _mm512_setzero_si512();
-  for (int64_t c = 0; c < wide; c += 64, out += TILE) {
-    for (int i = 0; i < 16; i++) {
-      const float *from = scratch + i * wide + c;
-      __m512 by = _mm512_set1_ps(levels[i]);
-#define FOUR(j) _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(_mm512_mul_ps(_mm512_load_ps(from + 16 * j), by)))
-      __m256i low = _mm256_inserti128_si256(_mm256_castsi128_si256(FOUR(0)), FOUR(1), 1);
-      __m256i high = _mm256_inserti128_si256(_mm256_castsi128_si256(FOUR(2)), FOUR(3), 1);
-#undef FOUR
-      v[i] = _mm512_inserti64x4(_mm512_castsi256_si512(low), high, 1);
+    __m512 by = _mm512_set1_ps(levelsOf(largest));
+    __m512i sum = _mm512_setzero_si512();
+    for (c = 0; c < wide; c += 64) {
+      __m512i v = _mm512_permutexvar_epi32(together, levels64(scratch + c, by));
+      char *to = right & 1 ? bytes + i * wide + c : out + c / 64 * TILE + i * 64;
+      sum = _mm512_dpbusd_epi32(sum, ones, v);
+      if (right == STREAM) _mm512_stream_si512((__m512i *)to, v);
+      else _mm512_store_si512((__m512i *)to, v);
     }
-    if (right & 1) turn(v);
-    else for (int i = 0; i < 16; i++) sums[i] = _mm512_dpbusd_epi32(sums[i], ones, v[i]);
+    if (!(right & 1)) shifts[i] = -128 * _mm512_reduce_add_epi32(sum);
+  }
+  if (!(right & 1)) return;
+  __m512i v[16];
+  for (int64_t c = 0; c < wide; c += 64, out += TILE) {
+    for (int i = 0; i < 16; i++) v[i] = _mm512_load_si512(bytes + i * wide + c);
+    turn(v);
     put(out, v, right & STREAM);
   }
-  if (!(right & 1)) for (int i = 0; i < 16; i++) shifts[i] = -128 * _mm512_reduce_add_epi32(sums[i]);
 }
 
 /** 16 rows, 16 columns at a time, rotated along the rows; up to `left` of them are there, and fewer than 16 are not rotated, but as long. */
 static inline void rotatedColumns(const float *p, int64_t step, int64_t left, __mmask16 m, __m512 v[16]) {
-  for (int i = 0; i < 16; i++) v[i] = i < left ? load(m, p + i * step) : _mm512_setzero_ps();
   if (left < 16) {
-    for (int i = 0; i < 16; i++) v[i] = _mm512_mul_ps(v[i], _mm512_set1_ps(4));
+    for (int i = 0; i < 16; i++) v[i] = i < left ? _mm512_mul_ps(load(m, p + i * step), _mm512_set1_ps(4)) : _mm512_setzero_ps();
     return;
   }
+#pragma GCC unroll 16
+  for (int i = 0; i < 16; i++) v[i] = load(m, p + i * step);
+  const __m512 less = _mm512_set1_ps(-1);
 #pragma GCC unroll 4
   for (int half = 1; half < 16; half *= 2)
 #pragma GCC unroll 16
@@ -72,21 +87,16 @@ static inline void rotatedColumns(const float *p, int64_t step, int64_t left, __
       if (i & half) continue;
       __m512 a = v[i], b = v[i + half];
       v[i] = _mm512_add_ps(a, b);
-      v[i + half] = _mm512_sub_ps(a, b);
+      // a - b, by the units that multiply
+      v[i + half] = _mm512_fmadd_ps(b, less, a);
     }
 }
 
 /** 64 rows of 16 numbers, of which the largest is 127 levels, to a tile over the rows. */
 static inline void leveled(const float *block, __m512 largest, __m512i tile[16]) {
-  const __m512i byte = _mm512_set1_epi32(255);
+  const __m512i across = _mm512_set4_epi32(0x0f0b0703, 0x0e0a0602, 0x0d090501, 0x0c080400);
   __m512 by = _mm512_maskz_div_ps(_mm512_cmp_ps_mask(largest, _mm512_setzero_ps(), _CMP_GT_OQ), _mm512_set1_ps(127), largest);
-  for (int i = 0; i < 16; i++) {
-    const float *from = block + 64 * i;
-#define LEVEL(j) _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_load_ps(from + 16 * j), by))
-    __m512i low = _mm512_or_si512(_mm512_and_si512(LEVEL(0), byte), _mm512_slli_epi32(_mm512_and_si512(LEVEL(1), byte), 8));
-    tile[i] = _mm512_or_si512(low, _mm512_or_si512(_mm512_slli_epi32(_mm512_and_si512(LEVEL(2), byte), 16), _mm512_slli_epi32(LEVEL(3), 24)));
-#undef LEVEL
-  }
+  for (int i = 0; i < 16; i++) tile[i] = _mm512_shuffle_epi8(levels64(block + 64 * i, by), across);
 }
 
 /**
@@ -97,7 +107,10 @@ static void narrowColumns(const float *p, int64_t step, int64_t rows, int64_t co
   int64_t deep = (rows + 63) / 64 * 64, parts = (columns + 15) / 16;
   __m512 most[4], v[16];
   for (int c = 0; c < 4; c++) most[c] = _mm512_setzero_ps();
-  for (int64_t row = 0; row < deep; row += 16)
+  for (int64_t row = 0; row < deep; row += 16) {
+    // rows are far apart, and nobody sees them coming
+    for (int i = 0; i < 16; i++)
+      for (int j = 0; j < 4; j++) _mm_prefetch((const char *)(p + (row + 32 + i) * step + 16 * j), _MM_HINT_T1);
     for (int64_t c = 0; c < parts; c++) {
       rotatedColumns(p + row * step + c * 16, step, rows - row, lanes(columns - c * 16), v);
       for (int i = 0; i < 16; i++) {
@@ -105,6 +118,7 @@ static void narrowColumns(const float *p, int64_t step, int64_t rows, int64_t co
         most[c] = _mm512_max_ps(most[c], _mm512_abs_ps(v[i]));
       }
     }
+  }
   for (int64_t c = 0; c < parts; c++, out += far) {
     __m512i tile[16];
     for (int64_t row = 0; row < deep; row += 64) {

@@ -54,8 +54,8 @@ function takesOwn({ full, device = 'cpu', precision }: DistillOptions, asked: As
   );
 }
 
-/** Where AMX multiplies, bfloat16 is as fast as int8 and nearer to float32; other processors have the faster instructions for int8. */
-function ownPrecision(sets: readonly string[]): 'bf16' | 'int8' {
+/** What Cupel's own kernels train every weight in. Where AMX multiplies, bfloat16 is as fast as int8 and nearer to float32; other processors have the faster instructions for int8. */
+export function ownPrecision(sets: readonly string[]): 'bf16' | 'int8' {
   return sets.includes('amx_bf16') ? 'bf16' : 'int8';
 }
 

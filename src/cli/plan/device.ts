@@ -2,8 +2,9 @@
 import { CupelError } from '../../base/errors.ts';
 import { instructionSets } from '../../base/processor.ts';
 import { DISTILL_DEFAULTS } from '../../distill/distill.ts';
-import { measureMatrixSpeed } from '../../runtime/matrix-speed.ts';
-import { engineFor } from '../engine.ts';
+import { whyNoBf16 } from '../../runtime/bf16/library.ts';
+import { measureMatrixSpeed, measureOwnSpeed } from '../../runtime/matrix-speed.ts';
+import { engineFor, ownPrecision } from '../engine.ts';
 import { memory } from '../machine.ts';
 import { measureBandwidth } from './bandwidth.ts';
 
@@ -25,6 +26,8 @@ export interface Device {
   cpu: boolean;
   /** A processor with bfloat16 instructions, where adapters are trained by OpenVINO; default false. */
   bfloat16?: boolean;
+  /** Operations a second of Cupel's own kernels, where they can train every weight: products with weights, and others. */
+  own?: { products: number; others: number };
 }
 
 /** Large matrix products and streams on accelerators reach about these shares of the data sheet. */
@@ -85,6 +88,7 @@ export async function findDevice(text: string): Promise<Device> {
 
 async function thisDevice(): Promise<Device> {
   const { float32, int8 } = await measureMatrixSpeed();
+  const sets = instructionSets();
   return {
     name: 'this machine',
     source: 'measured now, through the runtime that trains',
@@ -95,6 +99,12 @@ async function thisDevice(): Promise<Device> {
     int8: int8 * 1e9,
     reached: { bandwidth: 1, compute: 1 },
     cpu: true,
-    bfloat16: engineFor(DISTILL_DEFAULTS, instructionSets()).engine === 'openvino',
+    bfloat16: engineFor(DISTILL_DEFAULTS, sets).engine === 'openvino',
+    own: whyNoBf16(sets) ? undefined : await ownSpeed(ownPrecision(sets)),
   };
+}
+
+async function ownSpeed(precision: 'bf16' | 'int8'): Promise<Device['own']> {
+  const others = 1e9 * (await measureOwnSpeed('bf16'));
+  return { others, products: precision === 'bf16' ? others : 1e9 * (await measureOwnSpeed(precision)) };
 }
