@@ -1,6 +1,6 @@
 // Kills training of a tiny student with SIGKILL at random steps, resumes it, and compares its bytes with an unharmed run's.
-//   tsx bench/kill.ts [KILLS [onnxruntime|openvino|cupel]]; writes bench/results/kill.json, kill-openvino.json or kill-cupel.json; with cupel
-// every weight is trained, else adapters
+//   tsx bench/kill.ts [KILLS [onnxruntime|openvino|cupel|cupel-int8]]; writes bench/results/kill.json, or kill-ENGINE.json; with cupel every weight
+// is trained, in bf16 or int8, else adapters
 import { spawn } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -14,7 +14,7 @@ const STEPS = 120;
 const kills = Number(process.argv[2] ?? 20);
 const engine = process.argv[3] ?? 'onnxruntime';
 const libraries = engine === 'openvino' ? [await resolveLibrary(OPENVINO)] : [];
-const result = engine === 'cupel' ? 'model.safetensors' : 'adapter_model.safetensors';
+const result = engine.startsWith('cupel') ? 'model.safetensors' : 'adapter_model.safetensors';
 const root = mkdtempSync(join(tmpdir(), 'cupel-kill-'));
 const student = join(root, 'tiny.gguf');
 writeTinyStudent(student);

@@ -3,10 +3,10 @@ import { DISTILL_DEFAULTS, type DistillOptions, distill } from '../../src/distil
 import type { Engine } from '../../src/distill/options.ts';
 
 const [dataset, student, folder, steps, named, openvino] = process.argv.slice(2);
-const engine = named as Engine;
+const [engine, narrow] = named.split('-') as [Engine, string?];
 /** Kernels of Cupel's own train every weight. */
 const own: Partial<DistillOptions> =
-  engine === 'cupel' ? { full: true, precision: 'bf16', optimiser: 'adamw8bit', learningRate: 0.005 } : {};
+  engine === 'cupel' ? { full: true, precision: narrow ? 'int8' : 'bf16', optimiser: 'adamw8bit', learningRate: 0.005 } : {};
 const small = { rank: 4, alpha: 8, batchTokens: 256, learningRate: 0.02, warmupSteps: 2, seed: 3 };
 await distill({
   dataset,

@@ -96,6 +96,14 @@ it('plans the memory and time that training SmolLM2 took', () => {
   within(plan.tokensPerSecond, 248, 0.5);
 });
 
+it('plans the memory and time that training every weight took with our own kernels', () => {
+  // two cores of Zen 4, int8 without AMX (bench/results/train-full.json)
+  const zen4 = { ...ZEN3, bandwidth: 48e9, float32: 179e9, int8: 405e9, own: { products: 650e9, others: 375e9 } };
+  const plan = planTraining(size('smollm2-135m-instruct'), 'full', zen4, { batchTokens: 1024, length: 256, rank: 8 });
+  within(plan.memoryBytes, 3_661_000_000, 0.1);
+  within(plan.tokensPerSecond, 676, 0.2);
+});
+
 it('plans the memory that llama.cpp took for SmolLM2 (bench/plan.ts)', () => {
   const measured: [type: string, users: number, megabytes: number][] = [
     ['f16', 1, 426],

@@ -148,6 +148,8 @@ async function runTape(
   if (!times || !cycles) return;
   const microseconds = (1000 * (performance.now() - began)) / cycles.reduce((sum, x) => sum + x, 0);
   tape.labels.forEach((label, i) => {
-    times.set(label, [...(times.get(label) ?? []), Math.round(cycles[i] * microseconds)]);
+    const own = times.get(label) ?? [];
+    times.set(label, own);
+    own.push(Math.round(cycles[i] * microseconds));
   });
 }
