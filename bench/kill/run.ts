@@ -6,7 +6,9 @@ const [dataset, student, folder, steps, named, openvino] = process.argv.slice(2)
 const [engine, narrow] = named.split('-') as [Engine, string?];
 /** Kernels of Cupel's own train every weight. */
 const own: Partial<DistillOptions> =
-  engine === 'cupel' ? { full: true, precision: narrow ? 'int8' : 'bf16', optimiser: 'adamw8bit', learningRate: 0.005 } : {};
+  engine === 'cupel'
+    ? { full: true, precision: narrow ? 'int8' : 'bf16', optimiser: 'adamw8bit', learningRate: 0.005 }
+    : {};
 const small = { rank: 4, alpha: 8, batchTokens: 256, learningRate: 0.02, warmupSteps: 2, seed: 3 };
 await distill({
   dataset,
