@@ -18,6 +18,10 @@ static inline __m512 rotated(__m512 x) {
 static inline float scaleOf(float largest) { return largest / (4 * 127); }
 /** Levels of a number. */
 static inline float levelsOf(float largest) { return largest > 0 ? 127 / largest : 0; }
+static inline __m512 scales16(__m512 largest) { return _mm512_div_ps(largest, _mm512_set1_ps(4 * 127)); }
+static inline __m512 levels16(__m512 largest) {
+  return _mm512_maskz_div_ps(_mm512_cmp_ps_mask(largest, _mm512_setzero_ps(), _CMP_GT_OQ), _mm512_set1_ps(127), largest);
+}
 
 /** 64 numbers times a factor, each a byte: of each 16, four after four, as many of the next. */
 static inline __m512i levels64(const float *from, __m512 by) {
@@ -92,10 +96,20 @@ static inline void rotatedColumns(const float *p, int64_t step, int64_t left, __
     }
 }
 
-/** 64 rows of 16 numbers, of which the largest is 127 levels, to a tile over the rows. */
-static inline void leveled(const float *block, __m512 largest, __m512i tile[16]) {
+/** As `rotatedColumns`, to 16 rows of 16 numbers. @returns the largest of each column, those of `most` included */
+static inline __m512 keptColumns(const float *p, int64_t step, int64_t left, __mmask16 m, float *to, __m512 most) {
+  __m512 v[16];
+  rotatedColumns(p, step, left, m, v);
+  for (int i = 0; i < 16; i++) {
+    _mm512_store_ps(to + i * 16, v[i]);
+    most = _mm512_max_ps(most, _mm512_abs_ps(v[i]));
+  }
+  return most;
+}
+
+/** 64 rows of 16 numbers times the levels of each column to a tile over the rows. */
+static inline void leveled(const float *block, __m512 by, __m512i tile[16]) {
   const __m512i across = _mm512_set4_epi32(0x0f0b0703, 0x0e0a0602, 0x0d090501, 0x0c080400);
-  __m512 by = _mm512_maskz_div_ps(_mm512_cmp_ps_mask(largest, _mm512_setzero_ps(), _CMP_GT_OQ), _mm512_set1_ps(127), largest);
   for (int i = 0; i < 16; i++) tile[i] = _mm512_shuffle_epi8(levels64(block + 64 * i, by), across);
 }
 
@@ -105,27 +119,23 @@ static inline void leveled(const float *block, __m512 largest, __m512i tile[16])
  */
 static void narrowColumns(const float *p, int64_t step, int64_t rows, int64_t columns, char *out, int64_t far, float *scales, float *scratch) {
   int64_t deep = (rows + 63) / 64 * 64, parts = (columns + 15) / 16;
-  __m512 most[4], v[16];
+  __m512 most[4];
   for (int c = 0; c < 4; c++) most[c] = _mm512_setzero_ps();
   for (int64_t row = 0; row < deep; row += 16) {
     // rows are far apart, and nobody sees them coming
     for (int i = 0; i < 16; i++)
       for (int j = 0; j < 4; j++) _mm_prefetch((const char *)(p + (row + 32 + i) * step + 16 * j), _MM_HINT_T1);
-    for (int64_t c = 0; c < parts; c++) {
-      rotatedColumns(p + row * step + c * 16, step, rows - row, lanes(columns - c * 16), v);
-      for (int i = 0; i < 16; i++) {
-        _mm512_store_ps(scratch + (c * deep + row + i) * 16, v[i]);
-        most[c] = _mm512_max_ps(most[c], _mm512_abs_ps(v[i]));
-      }
-    }
+    for (int64_t c = 0; c < parts; c++)
+      most[c] = keptColumns(p + row * step + c * 16, step, rows - row, lanes(columns - c * 16), scratch + (c * deep + row) * 16, most[c]);
   }
   for (int64_t c = 0; c < parts; c++, out += far) {
     __m512i tile[16];
+    __m512 by = levels16(most[c]);
     for (int64_t row = 0; row < deep; row += 64) {
-      leveled(scratch + (c * deep + row) * 16, most[c], tile);
+      leveled(scratch + (c * deep + row) * 16, by, tile);
       put(out + row / 64 * TILE, tile, STREAM);
     }
-    _mm512_storeu_ps(scales + c * 16, _mm512_div_ps(most[c], _mm512_set1_ps(4 * 127)));
+    _mm512_storeu_ps(scales + c * 16, scales16(most[c]));
   }
 }
 
@@ -137,19 +147,13 @@ void narrowBlock(const float *p, int64_t step, int rows, int64_t columns, char *
   float block[64 * 16] __attribute__((aligned(64)));
   const __m512i ones = _mm512_set1_epi8(1);
   for (int64_t c = 0; c < columns; c += 16, out += far * TILE, scales += far * 16, shifts += far * 16) {
-    __m512 most = _mm512_setzero_ps(), v[16];
-    for (int row = 0; row < 64; row += 16) {
-      rotatedColumns(p + row * step + c, step, rows - row, lanes(columns - c), v);
-      for (int i = 0; i < 16; i++) {
-        _mm512_store_ps(block + (row + i) * 16, v[i]);
-        most = _mm512_max_ps(most, _mm512_abs_ps(v[i]));
-      }
-    }
+    __m512 most = _mm512_setzero_ps();
+    for (int row = 0; row < 64; row += 16) most = keptColumns(p + row * step + c, step, rows - row, lanes(columns - c), block + row * 16, most);
     __m512i tile[16], sum = _mm512_setzero_si512();
-    leveled(block, most, tile);
+    leveled(block, levels16(most), tile);
     for (int i = 0; i < 16; i++) sum = _mm512_dpbusd_epi32(sum, ones, tile[i]);
     put(out, tile, STREAM);
-    _mm512_store_ps(scales, _mm512_div_ps(most, _mm512_set1_ps(4 * 127)));
+    _mm512_store_ps(scales, scales16(most));
     _mm512_store_si512(shifts, _mm512_slli_epi32(_mm512_sub_epi32(_mm512_setzero_si512(), sum), 7));
   }
 }

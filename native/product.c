@@ -103,28 +103,33 @@ static void blockWithoutTiles(const char *a, const char *b, int64_t farA, int64_
 }
 
 /**
- * As `blockWithoutTiles`, of int8. The instruction multiplies unsigned numbers with signed ones, so the right side is taken 128 higher: `shifts`
- * are -128 times the sums of the left side's rows.
+ * Added to sums in int32 of 8 rows and 32 columns: the product of 8 of a tile's rows with two tiles `far` bytes apart. Four numbers of a row lie
+ * beside each other, those of rows `byRow` and the next four `byFour` bytes apart. The instruction multiplies unsigned numbers with signed ones,
+ * so the right side is taken 128 higher: sums begin at -128 times those of the left side's rows.
  */
-static void narrowWithoutTiles(const char *a, const char *b, int64_t farA, int64_t farB, int64_t tiles, float *sums, int begun, const int32_t *shifts) {
+static inline __attribute__((always_inline)) void eightRows(__m512i s[8][2], const char *left, int byRow, int byFour, const char *right, int64_t far) {
   const __m512i higher = _mm512_set1_epi8(-128);
+#pragma GCC unroll 16
+  for (int p = 0; p < 16; p++) {
+    __m512i low = _mm512_xor_si512(_mm512_load_si512(right + p * 64), higher), high = _mm512_xor_si512(_mm512_load_si512(right + far + p * 64), higher);
+#pragma GCC unroll 8
+    for (int i = 0; i < 8; i++) {
+      __m512i x = _mm512_set1_epi32(*(const int *)(left + i * byRow + p * byFour));
+      s[i][0] = _mm512_dpbusd_epi32(s[i][0], low, x);
+      s[i][1] = _mm512_dpbusd_epi32(s[i][1], high, x);
+    }
+  }
+}
+
+/** As `blockWithoutTiles`, of int8; `shifts` are what sums begin at. */
+static void narrowWithoutTiles(const char *a, const char *b, int64_t farA, int64_t farB, int64_t tiles, float *sums, int begun, const int32_t *shifts) {
   // beyond the last tile of the left side there is nothing to compute
   for (int row = 0; row < (farA ? 32 : 16); row += 8) {
     const char *left = a + (row >= 16 ? farA : 0) + (row % 16) * 64;
     __m512i s[8][2];
     for (int i = 0; i < 8; i++)
       for (int j = 0; j < 2; j++) s[i][j] = begun ? _mm512_load_si512(sums + (row + i) * 32 + j * 16) : _mm512_set1_epi32(shifts[row + i]);
-    for (int64_t k = 0; k < tiles; k++)
-      for (int p = 0; p < 16; p++) {
-        __m512i low = _mm512_xor_si512(_mm512_load_si512(b + k * TILE + p * 64), higher);
-        __m512i high = _mm512_xor_si512(_mm512_load_si512(b + farB + k * TILE + p * 64), higher);
-#pragma GCC unroll 8
-        for (int i = 0; i < 8; i++) {
-          __m512i x = _mm512_set1_epi32(*(const int *)(left + k * TILE + i * 64 + p * 4));
-          s[i][0] = _mm512_dpbusd_epi32(s[i][0], low, x);
-          s[i][1] = _mm512_dpbusd_epi32(s[i][1], high, x);
-        }
-      }
+    for (int64_t k = 0; k < tiles; k++) eightRows(s, left + k * TILE, 64, 4, b + k * TILE, farB);
     for (int i = 0; i < 8; i++)
       for (int j = 0; j < 2; j++) _mm512_store_si512(sums + (row + i) * 32 + j * 16, s[i][j]);
   }
@@ -141,20 +146,10 @@ static Levels levelsAt(const char *side, int64_t down, int64_t across, int64_t r
 
 /** Added to 8 x 32 sums in float32 (row stride 32): the product of a tile's rows in int8 from `a` on with two tiles, scaled. */
 static inline __attribute__((always_inline)) void leveledRows(const char *a, const char *b, int64_t farB, float *sums, const float *scales, const int32_t *shifts, __m512 low, __m512 high) {
-  const __m512i higher = _mm512_set1_epi8(-128);
   __m512i s[8][2];
 #pragma GCC unroll 8
   for (int i = 0; i < 8; i++) s[i][0] = s[i][1] = _mm512_set1_epi32(shifts[i]);
-#pragma GCC unroll 16
-  for (int p = 0; p < 16; p++) {
-    __m512i x = _mm512_xor_si512(_mm512_load_si512(b + p * 64), higher), y = _mm512_xor_si512(_mm512_load_si512(b + farB + p * 64), higher);
-#pragma GCC unroll 8
-    for (int i = 0; i < 8; i++) {
-      __m512i left = _mm512_set1_epi32(*(const int *)(a + p * 64 + i * 4));
-      s[i][0] = _mm512_dpbusd_epi32(s[i][0], x, left);
-      s[i][1] = _mm512_dpbusd_epi32(s[i][1], y, left);
-    }
-  }
+  eightRows(s, a, 4, 64, b, farB);
 #pragma GCC unroll 8
   for (int i = 0; i < 8; i++, sums += 32) {
     __m512 by = _mm512_set1_ps(scales[i]);

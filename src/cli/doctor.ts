@@ -13,7 +13,7 @@ import { isFetched } from '../catalog/resolve.ts';
 import { DISTILL_DEFAULTS } from '../distill/distill.ts';
 import { whyNoBf16 } from '../runtime/bf16/library.ts';
 import { measureMatrixSpeed } from '../runtime/matrix-speed.ts';
-import { engineFor } from './engine.ts';
+import { engineFor, ownPrecision } from './engine.ts';
 import { freeDiskBytes, type Gpu, gpus, memory } from './machine.ts';
 import { print } from './session.ts';
 import { DEFAULT_STUDENT } from './student.ts';
@@ -64,7 +64,7 @@ async function survey() {
     gpuPackages: gpuPackages(),
     matrixSpeed: await measureMatrixSpeed(),
     engine: { ...engineFor(DISTILL_DEFAULTS, sets), inCache: isLibraryFetched(OPENVINO) },
-    bf16: { amx: sets.includes('amx_bf16'), reason: whyNoBf16(sets) },
+    own: { precision: ownPrecision(sets), reason: whyNoBf16(sets) },
     student: { name: DEFAULT_STUDENT, inCache: isFetched(findEntry(DEFAULT_STUDENT)!) },
     sources: await sources,
   };
@@ -95,7 +95,7 @@ function machineFindings(facts: Facts): Finding[] {
     check('float32 products', `${matrixSpeed.float32.toFixed(0)} GFLOP/s`),
     check('int8 products', `${matrixSpeed.int8.toFixed(0)} GOP/s`),
     check('training engine', engineText(facts.engine)),
-    check('training every weight', fullText(facts.bf16)),
+    check('training every weight', fullText(facts.own)),
   ];
 }
 
@@ -104,10 +104,10 @@ function engineText({ engine, reason, inCache }: Facts['engine']): string {
   return `OpenVINO, which ${inCache ? 'is in the cache' : 'the first training fetches (59 MB)'}`;
 }
 
-function fullText({ amx, reason }: Facts['bf16']): string {
+function fullText({ precision, reason }: Facts['own']): string {
   if (reason) return `as above; not Cupel's own kernels: ${reason}`;
-  const [usual, other] = amx ? ['bf16', 'int8'] : ['int8', 'bf16'];
-  return `Cupel's own kernels in ${usual}, or in ${other} with --precision ${other}`;
+  const other = precision === 'bf16' ? 'int8' : 'bf16';
+  return `Cupel's own kernels in ${precision}, or in ${other} with --precision ${other}`;
 }
 
 /** Sources matter only while the student is not in the cache, and then one is enough. */
