@@ -5,6 +5,7 @@ import { OPENVINO, resolveLibrary } from '../../src/catalog/library.ts';
 import { resolveModel } from '../../src/catalog/resolve.ts';
 import { openCheckpoint } from '../../src/formats/checkpoint.ts';
 import { familyOf } from '../../src/models/families.ts';
+import { alignedCopy } from '../../src/runtime/aligned.ts';
 import { Crew } from '../../src/train/crew.ts';
 import type { Precision } from '../../src/train/frozen.ts';
 import { fullLayout } from '../../src/train/full.ts';
@@ -62,7 +63,7 @@ const told = (what: string) =>
   process.env.BENCH_MEMORY &&
   console.error(what, (process.memoryUsage().rss / 1e6).toFixed(0), (process.resourceUsage().maxRSS / 1e3).toFixed(0));
 told('open');
-const theta = trainer.initial.slice();
+const theta = alignedCopy(trainer.initial);
 const crew = new Crew(threads);
 const optimiser = makeOptimiser('adamw', theta.length, crew);
 const seconds: number[] = [];

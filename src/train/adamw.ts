@@ -1,4 +1,5 @@
 // AdamW on flat arrays (Loshchilov and Hutter, 2019), with clipping by the global norm.
+import { alignedFloats } from '../runtime/aligned.ts';
 import { ALONE, type Crew, occupy } from './crew.ts';
 import type { Optimiser } from './optimiser.ts';
 
@@ -35,8 +36,8 @@ export class AdamW implements Optimiser {
 
   constructor(size: number, options: Partial<AdamWOptions> = {}, crew: Crew = ALONE) {
     this.#crew = crew;
-    this.#first = new Float32Array(size);
-    this.#second = new Float32Array(size);
+    this.#first = alignedFloats(size);
+    this.#second = alignedFloats(size);
     this.#options = { ...ADAMW, ...options };
   }
 

@@ -6,6 +6,7 @@ import type { Graph } from '../graph/node.ts';
 import { pruned } from '../graph/split.ts';
 import { floats } from '../graph/tensor.ts';
 import type { PackLayout } from '../models/model.ts';
+import { alignedFloats } from '../runtime/aligned.ts';
 import { loadBf16 } from '../runtime/bf16/library.ts';
 import { bf16Memory } from '../runtime/bf16/session.ts';
 import { type OnnxOptions, openOnnx } from '../runtime/onnx.ts';
@@ -108,7 +109,7 @@ export async function openFullTrainer(
   const validate = await openOnnx(pruned(checking), { ...runtime, profile: undefined, openvino: undefined });
   const batches = await validationBatches({ frozen: null }, validation, weighting);
   const placementAt = placementOf(training.samples, training.groups, training.layout, seed);
-  const gradient = new Float32Array(layout.size);
+  const gradient = alignedFloats(layout.size);
   const into = tensorsOf(layout, gradient, 'gradient.');
   return {
     keepsFeatures: false,

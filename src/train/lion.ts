@@ -1,4 +1,5 @@
 // Lion (Chen et al., 2023): the sign of an interpolated momentum; half of what AdamW remembers, and a rate about ten times smaller.
+import { alignedFloats } from '../runtime/aligned.ts';
 import { ALONE, type Crew, occupy } from './crew.ts';
 import type { Optimiser } from './optimiser.ts';
 
@@ -22,7 +23,7 @@ export class Lion implements Optimiser {
 
   constructor(size: number, options: Partial<LionOptions> = {}, crew: Crew = ALONE) {
     this.#crew = crew;
-    this.#momentum = new Float32Array(size);
+    this.#momentum = alignedFloats(size);
     this.#options = { ...LION, ...options };
   }
 

@@ -1,5 +1,6 @@
 // The training loop: steps, schedule, validation, early stop, checkpoints, guards. What a step computes is passed in.
 import { CupelError } from '../base/errors.ts';
+import { alignedCopy } from '../runtime/aligned.ts';
 import { type Plan, planSteps } from './budget.ts';
 import { dropCheckpoint, loadCheckpoint, saveCheckpoint } from './checkpoint.ts';
 import type { Crew } from './crew.ts';
@@ -162,7 +163,7 @@ class Run {
   readonly #options: LoopOptions;
   readonly #folder: string;
   readonly #hooks: LoopHooks;
-  #theta: Float32Array;
+  readonly #theta: Float32Array;
   #best: Float32Array;
   #optimiser: Optimiser;
   /** The trainee's before the first step. */
@@ -177,7 +178,7 @@ class Run {
     this.#options = options;
     this.#folder = folder;
     this.#hooks = hooks;
-    this.#theta = trainee.initial.slice();
+    this.#theta = alignedCopy(trainee.initial);
     this.#best = this.#theta.slice();
     this.#state = freshState(this.#theta.length);
     this.#optimiser = this.#optimiserOf(this.#state.range);
@@ -318,7 +319,7 @@ class Run {
     const at = this.#step;
     // two batches failed on the weights of one checkpoint: it was saved after the step that broke them
     if (at === suspect) dropCheckpoint(this.#folder, at);
-    this.#theta = this.#trainee.initial.slice();
+    this.#theta.set(this.#trainee.initial);
     this.#step = 0;
     const spent = this.#spent();
     this.#state = { ...freshState(this.#theta.length), seconds: spent };
@@ -351,7 +352,7 @@ class Run {
     if (theta?.length !== this.#theta.length || memory?.length !== this.#fresh.length) return;
     const optimiser = this.#optimiserOf(found.state.range);
     if (!optimiser.restore(moments)) return;
-    this.#theta = theta;
+    this.#theta.set(theta);
     this.#best = best;
     this.#optimiser = optimiser;
     this.#trainee.memory?.set(memory);
