@@ -30,6 +30,10 @@ static inline __m512i levels64(const float *from, __m512 by) {
 #undef LEVEL
 }
 
+/** The order of fours that puts 64 bytes of `levels64` in a row. */
+static const int32_t TOGETHER[16] __attribute__((aligned(64))) = {0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15};
+static inline __m512i minus128(__m512i sum) { return _mm512_slli_epi32(_mm512_sub_epi32(_mm512_setzero_si512(), sum), 7); }
+
 /**
  * A row of up to 16 rows' tiles, from `columns` numbers of each that lie together: one tile for 64 of them; and what a row's levels stand for.
  * Of the left side also -128 times their sums, for products without AMX. `right` is 1 for the right side, with STREAM beside past the caches. `scratch` is a row of numbers and 16 of bytes.
@@ -37,7 +41,7 @@ static inline __m512i levels64(const float *from, __m512 by) {
 void narrowRows(const float *p, int64_t step, int rows, int64_t columns, int right, char *out, float *scales, int32_t *shifts, float *scratch) {
   int64_t wide = (columns + 63) / 64 * 64;
   char *bytes = (char *)(scratch + wide);
-  const __m512i ones = _mm512_set1_epi8(1), together = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+  const __m512i ones = _mm512_set1_epi8(1), together = _mm512_load_si512(TOGETHER);
   // a row after the other, so that its numbers are still in the first cache when its largest is known
   for (int i = 0; i < 16; i++) {
     __m512 most = _mm512_setzero_ps();
@@ -154,7 +158,36 @@ void narrowBlock(const float *p, int64_t step, int rows, int64_t columns, char *
     for (int i = 0; i < 16; i++) sum = _mm512_dpbusd_epi32(sum, ones, tile[i]);
     put(out, tile, STREAM);
     _mm512_store_ps(scales, scales16(most));
-    _mm512_store_si512(shifts, _mm512_slli_epi32(_mm512_sub_epi32(_mm512_setzero_si512(), sum), 7));
+    _mm512_store_si512(shifts, minus128(sum));
+  }
+}
+
+/**
+ * As `narrowBlock`, of up to 16 rows along them: a tile for each 64 of `columns` numbers that lie together, after each other, and so is what a
+ * row's levels stand for in this tile, and -128 times their sum.
+ */
+void narrowParts(const float *p, int64_t step, int rows, int64_t columns, char *out, float *scales, int32_t *shifts) {
+  const __m512i ones = _mm512_set1_epi8(1), together = _mm512_load_si512(TOGETHER);
+  for (int64_t c = 0; c < columns; c += 64, out += TILE, scales += 16, shifts += 16) {
+    float part[64] __attribute__((aligned(64)));
+    __m512i tile[16], sum = _mm512_setzero_si512();
+    for (int i = 0; i < 16; i++) {
+      __m512 most = _mm512_setzero_ps();
+      for (int64_t j = 0; j < 64; j += 16) {
+        int64_t left = i < rows ? columns - c - j : 0;
+        __m512 x = load(lanesFrom(left), p + i * step + c + j);
+        x = left < 16 ? _mm512_mul_ps(x, _mm512_set1_ps(4)) : rotated(x);
+        _mm512_store_ps(part + j, x);
+        most = _mm512_max_ps(most, _mm512_abs_ps(x));
+      }
+      float largest = _mm512_reduce_max_ps(most);
+      scales[i] = scaleOf(largest);
+      tile[i] = _mm512_permutexvar_epi32(together, levels64(part, _mm512_set1_ps(levelsOf(largest))));
+    }
+    turn(tile);
+    for (int i = 0; i < 16; i++) sum = _mm512_dpbusd_epi32(sum, ones, tile[i]);
+    put(out, tile, STREAM);
+    _mm512_store_si512(shifts, minus128(sum));
   }
 }
 

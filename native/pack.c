@@ -96,10 +96,21 @@ void packBlock(const float *block, int64_t step, int64_t row, int64_t rows, int6
   }
 }
 
-/** Tiles of a matrix [rows, width], of all forms that are asked for at once: 5 in, 7 rows, 8 width, 10.. forms, 22 in int8 (packBlock). Items are rowsOf rows. */
+/**
+ * Tiles of a matrix [rows, width], of all forms that are asked for at once: 5 in, 7 rows, 8 width, 10.. forms, 22 in int8 (packBlock), 28 whether
+ * either side over the width in int8, by blocks, goes to 29. Items are rowsOf rows.
+ */
 void tiles(Op op, int64_t item, const Run *r) {
   int64_t rows = whole(op, 7), width = whole(op, 8), row = item * rowsOf(op);
-  packBlock((float *)at(op, 5, r) + row * width, width, row, rows, width, op, 10, 0, 22, r);
+  const float *in = (float *)at(op, 5, r);
+  packBlock(in + row * width, width, row, rows, width, op, 10, 0, 22, r);
+  if (!op[28]) return;
+  int64_t across = (width + 63) / 64, count = (rows + 15) / 16 * across;
+  for (int64_t some = row; some < least(rows, row + rowsOf(op)); some += 16) {
+    char *out = at(op, 29, r);
+    float *scales = (float *)(out + count * TILE) + some * across;
+    narrowParts(in + some * width, width, (int)least(16, rows - some), width, out + some / 16 * across * TILE, scales, (int32_t *)scales + count * 16);
+  }
 }
 
 /**

@@ -139,6 +139,7 @@ void turn(__m512i v[16]);
 void packBlock(const float *block, int64_t step, int64_t row, int64_t rows, int64_t width, Op op, int forms, int dense, int narrow, const Run *r);
 void narrowRows(const float *p, int64_t step, int rows, int64_t columns, int right, char *out, float *scales, int32_t *shifts, float *scratch);
 void narrowBlock(const float *p, int64_t step, int rows, int64_t columns, char *out, float *scales, int32_t *shifts, int64_t far);
+void narrowParts(const float *p, int64_t step, int rows, int64_t columns, char *out, float *scales, int32_t *shifts);
 void packRows(const float *p, int64_t step, int rows, int64_t columns, int right, char *out, int64_t far);
 void packColumns(const float *p, int64_t step, int rows, int64_t columns, int right, char *out, int64_t far);
 void multiply(const char *left, const char *right, int64_t farLeft, int64_t farRight, int64_t tiles, float *sums, int begun, const Run *r);

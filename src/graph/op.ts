@@ -12,8 +12,8 @@ export interface Int8Weight {
 
 type Axes = { readonly axes: readonly number[]; readonly keep: boolean };
 
-/** That a product may be computed in int8 by an engine that knows how: it and the gradient of a, or that of b too. */
-export type Narrow = 'inputs' | 'all';
+/** That a product may be computed in int8 by an engine that knows how: it alone, with it the gradient of a, or that of b too. */
+export type Narrow = 'product' | 'inputs' | 'all';
 
 /** The attributes of every op. Adding a line here makes the compiler ask for the record in `ops/table.ts`. */
 export interface OpAttributes {

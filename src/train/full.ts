@@ -1,7 +1,6 @@
 // Full training: every weight of the model lies in theta, in float32, and moves; the graph takes them as inputs and holds none.
 import type { Builder } from '../graph/builder.ts';
 import type { Value } from '../graph/node.ts';
-import type { Narrow as NarrowProducts } from '../graph/op.ts';
 import type { Tensor } from '../graph/tensor.ts';
 import type { WeightSource, Weights } from '../models/model.ts';
 import type { Precision } from './frozen.ts';
@@ -67,7 +66,7 @@ export type FullPrecision = Exclude<Precision, { kind: 'int4' }> | Narrow;
 /** Products with projections in int8 by Cupel's own kernels, and their gradients: those of x, with `'all'` those of weights too, else in bfloat16. */
 export interface Narrow {
   readonly kind: 'narrow';
-  readonly gradients: NarrowProducts;
+  readonly gradients: 'inputs' | 'all';
 }
 
 /** Inputs of the graph in place of constants, in the order of the layout. */
@@ -89,8 +88,14 @@ export function movingWeights(
           return bias ? b.add(y, weight(`${name}.bias`)) : y;
         });
       },
+      ...(precision.kind === 'narrow' && { product: (x, name) => b.matmul(x, weight(name), vocabulary(precision)) }),
     },
   };
+}
+
+/** A row of the logits' gradient has one number that is far larger than all others, the target's: in int8 with levels for each 64 of them, or not at all. */
+function vocabulary({ gradients }: Narrow) {
+  return { transB: true, narrow: gradients === 'all' ? 'all' : 'product' } as const;
 }
 
 /** What multiplies x with one weight after the other; in int8 x is rotated once for all of them, and so is its gradient. */

@@ -33,12 +33,15 @@ function gradients(g: Builder, a: Value, b: Value, dy: Value, t: Attributes, nee
   const { transA, transB, alpha } = t;
   const product = (x: Value, tx: boolean, y: Value, ty: boolean, narrow?: Narrow) =>
     g.matmul(x, y, { transA: tx, transB: ty, alpha, narrow });
-  const da = () => (transA ? product(b, transB, dy, true) : product(dy, false, b, !transB, t.narrow));
+  const narrow = t.narrow === 'product' ? undefined : t.narrow;
+  const da = () => (transA ? product(b, transB, dy, true) : product(dy, false, b, !transB, narrow));
   // a weight shared by all leading axes: one wide product instead of a batch of them that is summed
   const shared = b.shape.length === 2 && a.shape.length > 2 && !transA;
   const [x, d] = shared && needs[1] ? [flatten(g, a), flatten(g, dy)] : [a, dy];
-  const narrow = t.narrow === 'all' ? t.narrow : undefined;
-  const db = () => (transB ? product(d, true, x, transA, narrow) : product(x, !transA, d, false, narrow));
+  const db = () => {
+    const all = narrow === 'all' ? narrow : undefined;
+    return transB ? product(d, true, x, transA, all) : product(x, !transA, d, false, all);
+  };
   return [needs[0] ? sumTo(g, da(), a) : null, needs[1] ? sumTo(g, db(), b) : null];
 }
 

@@ -1,6 +1,7 @@
 // Products in bfloat16 and int8, one and several whose results are added, against the reference implementation.
 import { describe, expect, it } from 'vitest';
 import { caseGraph } from '../../../test/case-graph.ts';
+import { cosine } from '../../../test/cosine.ts';
 import { expectClose } from '../../../test/expect-close.ts';
 import { Random } from '../../base/random.ts';
 import type { OpCase } from '../../graph/ops/cases.ts';
@@ -40,6 +41,7 @@ describe.skipIf(whyNoBf16())('products', () => {
         [33, 17, 83],
         [5, 640, 64],
         [40, 50, 4200],
+        [20, 33, 8250],
       ]) {
         const inputs = { a: matrix(M, K), w: matrix(N, K) };
         const opCase: OpCase = {
@@ -67,6 +69,20 @@ describe.skipIf(whyNoBf16())('products', () => {
     };
     const { own, expected } = await computed(opCase, [], instructions);
     expectClose(own.y0, expected.y0, narrow ? 0.02 : 0.01);
+  });
+
+  it('long rows with one number that is far larger keep the others', async () => {
+    const [M, N, K] = [20, 40, 10_000];
+    const a = matrix(M, K);
+    for (let row = 0; row < M; row++) floats(a)[row * K + 7 * row] = 1000;
+    // what the large numbers meet
+    const w = matrix(N, K);
+    for (let i = 0; i < N * K; i++) if (i % K < 7 * M) floats(w)[i] = 0;
+    const opCase: OpCase = { inputs: { a, w }, build: (g, v) => [g.matmul(v.a, v.w, { transB: true, narrow: 'all' })] };
+    const { own, expected } = await computed(opCase, [], both[0]);
+    const [y, exact] = [own, expected].map(({ y0 }) => floats(y0));
+    // a level for all of a row would be 8, and they are 1
+    expect(cosine(y, exact)).toBeGreaterThan(0.98);
   });
 
   it('rotating keeps what large columns would round away', async () => {

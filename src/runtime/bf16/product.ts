@@ -18,7 +18,8 @@ export function product(l: Lowering, out: View, left: View, right: View, alpha: 
   const [M, N] = out.shape.slice(-2);
   const K = left.shape.at(-1)!;
   const matrices = out.shape.length === 2 && left.shape.length === 2;
-  const format = matrices && K <= NARROW_MOST ? asked : 'bf16';
+  const fits = asked === 'int8 blocks' || K <= NARROW_MOST;
+  const format = matrices && fits ? asked : 'bf16';
   const batches = sizeOf(out.shape.slice(0, -2));
   l.add('product', batches * Math.ceil(M / PRODUCT.rows) * Math.ceil(N / PRODUCT.columns), {
     3: placeOf(out),
@@ -57,13 +58,23 @@ export const matmul: Lower<'matmul'> = (l, { inputs, outputs: [y], attributes: {
     if (own.every((size) => size === 1) && lead.length > 0) return l.reshaped(view, view.shape.slice(-2));
     return own.length === 0 ? view : expanded(view, [...lead, ...view.shape.slice(-2)]);
   };
-  product(l, out, led(transA ? transposed(a) : a), led(transB ? transposed(b) : b), alpha, formatOf(narrow, transA));
+  product(
+    l,
+    out,
+    led(transA ? transposed(a) : a),
+    led(transB ? transposed(b) : b),
+    alpha,
+    formatOf(narrow, transA, a.shape.at(transA ? -2 : -1)!),
+  );
 };
 
-/** What a narrow product computes with: over the rows of both, a weight's gradient, each 64 of them have levels of their own. */
-function formatOf(narrow: Narrow | undefined, overRows: boolean): Format {
+/** In a longer row, of the vocabulary's logits, one number may be so large that levels for all of it leave nothing of the others. */
+const LONG = 8192;
+
+/** What a narrow product computes with: over the rows of both, a weight's gradient, and over long ones each 64 have levels of their own. */
+function formatOf(narrow: Narrow | undefined, overRows: boolean, K: number): Format {
   if (!narrow) return 'bf16';
-  return overRows ? 'int8 blocks' : 'int8';
+  return narrow === 'all' && (overRows || K > LONG) ? 'int8 blocks' : 'int8';
 }
 
 /** Products that one can add to itself, and where they are told of. */

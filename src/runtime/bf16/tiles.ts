@@ -35,6 +35,8 @@ interface Maker {
   readonly result: { readonly place: number; readonly kept: number } | null;
   /** Of the left side over the width in int8; behind it of either side over the rows. */
   readonly narrow: number;
+  /** Of either side over the width in int8, by blocks, where the op makes that. */
+  readonly along?: number;
 }
 
 /** The tape that tiles are made on. */
@@ -61,7 +63,7 @@ export class Tiles {
   }
 
   /** Tells that an op can make tiles of its result, and leaves it out where nobody reads it but as tiles. */
-  makes(view: View, op: TapeOp, width: number, at: Pick<Maker, 'forms' | 'result' | 'narrow'>): void {
+  makes(view: View, op: TapeOp, width: number, at: Pick<Maker, 'forms' | 'result' | 'narrow' | 'along'>): void {
     // two blocks at most
     const widest = (SCRATCH - NARROW) / (2 * this.#blockRows * 4);
     if (at.result && width > widest)
@@ -98,12 +100,15 @@ export class Tiles {
   #tilesAtOnce(view: View, right: boolean, format: Format): Buffer | undefined {
     const maker = this.#makers.get(view.buffer);
     if (!maker || view.shape.length !== 2 || view.start !== 0) return undefined;
-    const { op, rows, width, forms } = maker;
+    const { op, rows, width, forms, narrow, along } = maker;
     const [overWidth, overRows] = [isMatrix(view, rows, width), isMatrix(transposed(view), rows, width)];
-    const makes = { bf16: overWidth || overRows, int8: overWidth && !right, 'int8 blocks': overRows }[format];
-    if (!makes) return undefined;
+    const blocks = overRows ? narrow + 3 : along;
+    const makes = { bf16: overWidth || overRows, int8: overWidth && !right, 'int8 blocks': blocks !== undefined }[
+      format
+    ];
+    if (!makes || !(overWidth || overRows)) return undefined;
     const wide = forms + (overWidth ? 0 : 6) + (right ? 3 : 0);
-    const form = { bf16: wide, int8: maker.narrow, 'int8 blocks': maker.narrow + 3 }[format];
+    const form = { bf16: wide, int8: narrow, 'int8 blocks': blocks! }[format];
     const buffer = memoryOf(format, view.shape);
     op.fields = { ...op.fields, [form]: true, [form + 1]: { buffer, offset: 0 } };
     return buffer;
@@ -121,13 +126,14 @@ export class Tiles {
     return buffer;
   }
 
-  /** A matrix in int8, either side, by blocks of columns. */
+  /** A matrix in int8, either side, by blocks along its rows. */
   #packBlocks(view: View): Buffer {
-    const lying = this.#tape.dense(transposed(view));
+    const along = view.strides[1] === 1;
+    const lying = this.#tape.dense(along ? view : transposed(view));
     const [rows, width] = lying.shape;
     const op = this.blocks('tiles', rows, { 5: placeOf(lying), 7: rows, 8: width });
     this.makes(lying, op, width, TILES);
-    return this.#tilesAtOnce(transposed(lying), true, 'int8 blocks')!;
+    return this.#tilesAtOnce(along ? lying : transposed(lying), true, 'int8 blocks')!;
   }
 
   #pack(view: View, right: boolean): Buffer {
@@ -167,7 +173,7 @@ export class Tiles {
 }
 
 /** Where the kernel of that name is told of forms. */
-const TILES = { forms: 10, result: null, narrow: 22 };
+const TILES = { forms: 10, result: null, narrow: 22, along: 28 };
 
 /** Memory for matrices [R,K]; in int8 with what levels stand for and -128 times sums behind, four bytes a row each, or a row of a tile. */
 function memoryOf(format: Format, [R, K]: readonly number[], batches = 1): Buffer {
