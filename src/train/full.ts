@@ -63,7 +63,7 @@ export function tensorsOf({ tensors }: FullLayout, flat: Float32Array, prefix = 
 /** Full training computes in float32 (in bfloat16 with Cupel's own kernels), or its projections in int8; theta is float32 either way. */
 export type FullPrecision = Exclude<Precision, { kind: 'int4' }> | Narrow;
 
-/** Products with projections in int8 by Cupel's own kernels, and their gradients: those of x, with `'all'` those of weights too, else in bfloat16. */
+/** Products with projections and the vocabulary in int8 by Cupel's own kernels, and gradients: with projections those of x, with `'all'` those of weights and of the vocabulary too, else in bfloat16. */
 export interface Narrow {
   readonly kind: 'narrow';
   readonly gradients: 'inputs' | 'all';
