@@ -1,7 +1,7 @@
 // Accuracy after a fixed time of training, beside PyTorch with PEFT after the same time; or after the same steps, which says what
 // each precision costs. Every side is served and scored alike.
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { availableParallelism, cpus, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -10,7 +10,7 @@ import { writeFileDurably } from '../src/base/durable.ts';
 import { formatDuration, parseDuration } from '../src/base/duration.ts';
 import { toJsonl } from '../src/base/jsonl.ts';
 import { runCompress, servedModel } from '../src/cli/compress.ts';
-import { runDistill } from '../src/cli/distill.ts';
+import { runDistill, usualRate } from '../src/cli/distill.ts';
 import { runEvaluate } from '../src/cli/evaluate.ts';
 import { runImport } from '../src/cli/import.ts';
 import { type Session, withSession } from '../src/cli/session.ts';
@@ -30,7 +30,7 @@ const HELP = `npm run bench:accuracy -- TRAIN.jsonl TEST.jsonl [options]
   --budget TIME   of training, the same for all sides (5m)
   --steps N       so many steps on the same batches in place of a budget; not with peft. Writes precision.json
   --seed N        of the adapter and the order of conversations (0)
-  --sides LIST    of int8 (with the faster engine), int8-onnxruntime, int4, float32, peft (in float32) and peft-bfloat16, with commas (int8,peft,peft-bfloat16); peft wants BENCH_PYTHON with torch, transformers and peft. Or, every weight trained: full-bf16, full-int8, full-float32; writes precision-full.json
+  --sides LIST    of int8 (with the faster engine), int8-onnxruntime, int4, float32, peft (in float32) and peft-bfloat16, with commas (int8,peft,peft-bfloat16); peft wants BENCH_PYTHON with torch, transformers and peft. Or, every weight trained: full-bf16, full-int8, full-float32, full-peft-autocast (PyTorch with float32 weights and products in bfloat16) and full-peft-bfloat16 (all of it in bfloat16); files are called -full then. SIDE@RATE trains at another learning rate than the usual one
   --student NAME  catalog name, GGUF file or Hugging Face folder (${DEFAULT_STUDENT})
 Rows are OpenAI chat conversations, as \`cupel import\` takes them. Writes bench/results/accuracy.json, where what was measured
 alike on this machine of other sides and seeds stays; \`npm run bench:precision -- TRAIN TEST\` is
@@ -72,14 +72,26 @@ interface Measured {
 type Trained = Omit<Measured, 'side' | 'seed' | 'accuracy' | 'interval' | 'items'> & { gguf: string };
 
 const threads = availableParallelism();
+/** The peer's side without a precision in its name. */
+const PEERS: Readonly<Record<string, string>> = { peft: 'float32' };
+
+/** What a side's name says: its kind, and the learning rate after an @ if it is not the usual one. */
+function asked(side: string): { kind: string; learningRate?: number } {
+  const [kind, rate] = side.split('@');
+  if (rate !== undefined && !(Number(rate) > 0))
+    throw new Error(`--sides: ${side}: the rate after the @ is a number above 0`);
+  return { kind, learningRate: rate === undefined ? undefined : Number(rate) };
+}
 
 async function ours(session: Session, student: Student, dataset: MadeArtifact, side: string): Promise<Trained> {
-  const precision = side.replace(/^full-/, '');
+  const { kind, learningRate } = asked(side);
+  const precision = kind.replace(/^full-/, '');
   const adapter = await runDistill(session, student, dataset, {
     budget: values.budget,
     steps,
     seed,
-    full: side !== precision,
+    full: kind !== precision,
+    learningRate,
     precision: precision.split('-')[0] as 'int8',
     engine: (precision.split('-')[1] ?? 'auto') as 'auto',
   });
@@ -89,12 +101,9 @@ async function ours(session: Session, student: Student, dataset: MadeArtifact, s
 }
 
 /** The same token ids, rank, alpha, rate and schedule, and about as many tokens a batch. */
-async function peft(
-  student: Student,
-  dataset: MadeArtifact,
-  folder: string,
-  dtype: 'float32' | 'bfloat16',
-): Promise<Trained> {
+async function peft(student: Student, dataset: MadeArtifact, folder: string, side: string): Promise<Trained> {
+  const given = asked(side);
+  const kind = PEERS[given.kind] ?? given.kind.replace('peft-', '');
   const python = process.env.BENCH_PYTHON;
   if (!python) throw new Error('set BENCH_PYTHON to a Python with torch, transformers and peft, or leave out peft');
   const base = openCheckpoint(student.path);
@@ -106,15 +115,21 @@ async function peft(
     const model = join(folder, 'model');
     writeHuggingFaceFolder(model, base, { weights: base.weights, dtype: 'F32' });
     const mean = rows.reduce((sum, { ids }) => sum + ids.length, 0) / rows.length;
-    const { batchTokens, learningRate, rank, alpha } = DISTILL_DEFAULTS;
+    const { batchTokens, rank, alpha } = DISTILL_DEFAULTS;
+    const full = kind.startsWith('full-');
+    const learningRate = given.learningRate ?? usualRate(student, full);
     const sizes = [parseDuration(values.budget, '--budget'), threads, Math.max(1, Math.round(batchTokens / mean)), learningRate, rank, alpha]; // biome-ignore format: one list
     const script = fileURLToPath(new URL('train/peft_accuracy.py', import.meta.url));
-    const out = join(folder, 'adapter');
-    const told = execFileSync(python, [script, model, samples, out, ...sizes.map(String), dtype, String(seed)], {
+    const out = join(folder, 'trained');
+    const told = execFileSync(python, [script, model, samples, out, ...sizes.map(String), kind, String(seed)], {
       encoding: 'utf8',
       stdio: ['ignore', 'pipe', 'ignore'],
     });
-    const { files } = await compress({ base, adapter: out, types: ['q8_0'], folder });
+    // what PyTorch does not write: the tokenizer
+    if (full) cpSync(model, out, { recursive: true, force: false });
+    const trained = full ? openCheckpoint(out) : base;
+    const { files } = await compress({ base: trained, adapter: full ? undefined : out, types: ['q8_0'], folder });
+    if (full) trained.close();
     return { ...JSON.parse(told.trim().split('\n').at(-1)!), gguf: join(folder, files[0].name) };
   } finally {
     base.close();
@@ -137,8 +152,8 @@ async function compare(train: string, test: string): Promise<void> {
       for (const side of values.sides.split(',')) {
         const folder = join(workspace, side);
         mkdirSync(folder);
-        const trained = await (side.startsWith('peft')
-          ? peft(student, dataset, folder, side === 'peft' ? 'float32' : 'bfloat16')
+        const trained = await (side.includes('peft')
+          ? peft(student, dataset, folder, side)
           : ours(session, student, dataset, side));
         const { gguf, ...facts } = trained;
         measured.push({ side, seed, ...facts, ...(await score(session, dataset, gguf)) });

@@ -1,7 +1,7 @@
-"""The peer of bench/accuracy.ts: LoRA by PyTorch and PEFT on samples that Cupel made, for a budget of time. Prints one line of JSON.
+"""The peer of bench/accuracy.ts: PyTorch on samples that Cupel made, for a budget of time. Prints one line of JSON.
 
-usage: peft_accuracy.py MODEL_FOLDER SAMPLES.jsonl OUT_FOLDER SECONDS THREADS ROWS RATE RANK ALPHA DTYPE SEED
-A sample is {"ids": [...], "answers": [[start, end], ...]}; loss on the answers only, ROWS a batch padded to its longest, AdamW, a
+usage: peft_accuracy.py MODEL_FOLDER SAMPLES.jsonl OUT_FOLDER SECONDS THREADS ROWS RATE RANK ALPHA [full-]float32|bfloat16|autocast SEED
+LoRA with PEFT; full-: every weight. autocast: float32 weights, products in bfloat16. A sample is {"ids": [...], "answers": [[start, end], ...]}; loss on the answers only, ROWS a batch padded to its longest, AdamW, a
 linear warm-up of 5 steps and then half a cosine down to 5% over the budget. Loading the model counts towards the budget.
 """
 import json
@@ -17,7 +17,10 @@ import transformers
 
 folder, samples, out = sys.argv[1:4]
 seconds, threads, rows, rate, rank, alpha = (float(value) for value in sys.argv[4:10])
-dtype = getattr(torch, sys.argv[10])
+full = sys.argv[10].startswith("full-")
+kind = sys.argv[10].removeprefix("full-")
+autocast = kind == "autocast"
+dtype = torch.float32 if autocast else getattr(torch, kind)
 rows = int(rows)
 torch.set_num_threads(int(threads))
 torch.manual_seed(int(sys.argv[11]))
@@ -25,8 +28,9 @@ random.seed(int(sys.argv[11]))
 with open(samples, encoding="utf-8") as file:
     data = [json.loads(line) for line in file]
 model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=dtype)
-targets = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
-model = peft.get_peft_model(model, peft.LoraConfig(r=int(rank), lora_alpha=alpha, target_modules=targets, task_type="CAUSAL_LM"))
+if not full:
+    targets = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+    model = peft.get_peft_model(model, peft.LoraConfig(r=int(rank), lora_alpha=alpha, target_modules=targets, task_type="CAUSAL_LM"))
 model.train()
 optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=rate, weight_decay=0.0)
 
@@ -61,7 +65,9 @@ for batch in batches():
     for group in optimizer.param_groups:
         group["lr"] = rate * factor
     ids, mask, labels = tensors(batch)
-    model(input_ids=ids, attention_mask=mask, labels=labels).loss.backward()
+    with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+        loss = model(input_ids=ids, attention_mask=mask, labels=labels).loss
+    loss.backward()
     torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
     optimizer.step()
     optimizer.zero_grad()

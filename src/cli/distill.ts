@@ -234,7 +234,7 @@ function familyOfStudent(student: Student): ModelFamily {
 }
 
 /** Whole weights take smaller steps than adapters; Lion moves every number by the whole rate; some families take less. */
-function usualRate(student: Student, full?: boolean, optimiser?: OptimiserName): number {
+export function usualRate(student: Student, full?: boolean, optimiser?: OptimiserName): number {
   const { rateShare = 1 } = familyOfStudent(student);
   return (DISTILL_DEFAULTS.learningRate / (full ? 20 : 1)) * (optimiser === 'lion' ? 0.1 : 1) * rateShare;
 }
