@@ -10,7 +10,7 @@ import { writeFileDurably } from '../src/base/durable.ts';
 import { formatDuration, parseDuration } from '../src/base/duration.ts';
 import { toJsonl } from '../src/base/jsonl.ts';
 import { runCompress, servedModel } from '../src/cli/compress.ts';
-import { runDistill, usualRate } from '../src/cli/distill.ts';
+import { runDistill } from '../src/cli/distill.ts';
 import { runEvaluate } from '../src/cli/evaluate.ts';
 import { runImport } from '../src/cli/import.ts';
 import { type Session, withSession } from '../src/cli/session.ts';
@@ -19,11 +19,13 @@ import { DEFAULT_STUDENT, findStudent, type Student } from '../src/cli/student.t
 import { formatTable } from '../src/cli/table.ts';
 import { compress } from '../src/compress/compress.ts';
 import { DISTILL_DEFAULTS, type DistillFacts } from '../src/distill/distill.ts';
+import { usualRate } from '../src/distill/rate.ts';
 import { readMaterial } from '../src/distill/samples.ts';
 import type { EvaluateFacts } from '../src/evaluate/evaluate.ts';
 import { wilson } from '../src/evaluate/statistics/wilson.ts';
 import { openCheckpoint } from '../src/formats/checkpoint.ts';
 import { writeHuggingFaceFolder } from '../src/formats/huggingface-write.ts';
+import { familyOf } from '../src/models/families.ts';
 import { percent } from '../src/report/verdict.ts';
 
 const HELP = `npm run bench:accuracy -- TRAIN.jsonl TEST.jsonl [options]
@@ -117,7 +119,8 @@ async function peft(student: Student, dataset: MadeArtifact, folder: string, sid
     const mean = rows.reduce((sum, { ids }) => sum + ids.length, 0) / rows.length;
     const { batchTokens, rank, alpha } = DISTILL_DEFAULTS;
     const full = kind.startsWith('full-');
-    const learningRate = given.learningRate ?? usualRate(student, full);
+    const family = familyOf(base.config);
+    const learningRate = given.learningRate ?? usualRate(family, family.parseConfig(base.config), full);
     const sizes = [parseDuration(values.budget, '--budget'), threads, Math.max(1, Math.round(batchTokens / mean)), learningRate, rank, alpha]; // biome-ignore format: one list
     const script = fileURLToPath(new URL('train/peft_accuracy.py', import.meta.url));
     const out = join(folder, 'trained');

@@ -6,9 +6,10 @@ import { formatDuration, parseDuration } from '../base/duration.ts';
 import { CupelError } from '../base/errors.ts';
 import { DISTILL_DEFAULTS, DISTILL_VERSION, type DistillOptions, distill } from '../distill/distill.ts';
 import { ENGINES, type EngineChoice } from '../distill/options.ts';
+import { usualRate } from '../distill/rate.ts';
 import { openCheckpoint } from '../formats/checkpoint.ts';
 import { familyOf } from '../models/families.ts';
-import type { ModelFamily } from '../models/model.ts';
+import type { ModelConfig, ModelFamily } from '../models/model.ts';
 import { DEVICES, type DeviceChoice } from '../runtime/device.ts';
 import type { OpTime } from '../runtime/profile.ts';
 import { OPTIMISERS, type OptimiserName } from '../train/optimiser.ts';
@@ -145,8 +146,9 @@ export async function runDistill(
 
 /** The engine is part of what an adapter is made from, so it is known before the artifact has a name. */
 async function withEngine(session: Session, student: Student, choices: DistillChoices) {
-  const options = chosen(choices, student);
-  const asked = { precision: choices.precision !== undefined, experts: familyOfStudent(student).balance !== undefined };
+  const { family, config } = modelOf(student);
+  const options = chosen(choices, usualRate(family, config, choices.full, choices.optimizer));
+  const asked = { precision: choices.precision !== undefined, experts: family.balance !== undefined };
   return chooseEngine(choices.engine ?? 'auto', options, asked, session);
 }
 
@@ -184,7 +186,7 @@ function refuseWhatFullIgnores(choices: DistillChoices): void {
   });
 }
 
-function chosen(choices: DistillChoices, student: Student): DistillOptions {
+function chosen(choices: DistillChoices, rate: number): DistillOptions {
   refuseWhatFullIgnores(choices);
   if (choices.promptWeight && choices.selectTokens) throw tokensOrPrompts();
   const other = choices.ffnDensity ? ALL_CHANNELS.find((name) => choices[name] !== undefined) : undefined;
@@ -200,7 +202,7 @@ function chosen(choices: DistillChoices, student: Student): DistillOptions {
   const given = Object.entries({ ...named, ...more }).filter(([, value]) => value !== undefined);
   return {
     ...DISTILL_DEFAULTS,
-    learningRate: usualRate(student, full, optimiser),
+    learningRate: rate,
     ...(Object.fromEntries(given) as Partial<DistillOptions>),
     budgetSeconds: parseDuration(choices.budget, '--budget'),
   };
@@ -226,17 +228,14 @@ function tokensOrPrompts(): CupelError {
   });
 }
 
-function familyOfStudent(student: Student): ModelFamily {
+function modelOf(student: Student): { family: ModelFamily; config: ModelConfig } {
   const model = openCheckpoint(student.path);
-  const family = familyOf(model.config);
-  model.close();
-  return family;
-}
-
-/** Whole weights take smaller steps than adapters; Lion moves every number by the whole rate; some families take less. */
-export function usualRate(student: Student, full?: boolean, optimiser?: OptimiserName): number {
-  const { rateShare = 1 } = familyOfStudent(student);
-  return (DISTILL_DEFAULTS.learningRate / (full ? 20 : 1)) * (optimiser === 'lion' ? 0.1 : 1) * rateShare;
+  try {
+    const family = familyOf(model.config);
+    return { family, config: family.parseConfig(model.config) };
+  } finally {
+    model.close();
+  }
 }
 
 /** The costliest operators of the first steps, when they were profiled. */
