@@ -202,9 +202,9 @@ async function prepare(
         }));
   const perToken = flopsPerToken({
     config,
-    weights,
-    lora,
-    full: full !== null,
+    weights: shape.weights,
+    lora: full ? { ...lora, size: productSize(weights) } : lora,
+    trainedHead: full !== null,
     context: prefix + length / 2,
     answerShare: promptWeight ? 1 : answerShare(packing) * (options.selectTokens ?? 1),
     backwardShare: options.layersPerStep && !full ? backwardShare(lora, options.layersPerStep, config.layers) : 1,

@@ -98,12 +98,12 @@ export function batchLoss(b: Builder, base: BaseModel, shape: PackLayout, weight
     segments: b.input('segments', 'int64', [1, tokens]),
   };
   const laidOut: ModelInputs = shape.prefix > 0 ? { ...whole, layout: shape } : inRows(b, whole, shape);
+  const inputs = { ...laidOut, chunk };
   const lossAt = b.input('lossAt', 'int64', ['A']);
-  const wanted = (x: Value) => b.gather(b.reshape(x, [tokens, base.config.hiddenSize]), lossAt);
-  const inputs = { ...laidOut, chunk, wanted };
   const targets = b.input('targets', 'int64', ['A']);
   const routings: Routing[] = [];
-  const answers = base.family.forward(b, base.config, inputs, weights, routings);
+  const hidden = base.family.forward(b, base.config, inputs, weights, routings);
+  const answers = b.gather(b.reshape(hidden, [tokens, base.config.hiddenSize]), lossAt);
   const { loss: nll, best } = tokenLoss(b, base.family, base.config, weights, answers, targets);
   const balance = base.family.balance?.(b, base.config, routings, inputs) ?? null;
   return { nll, best, balance };
