@@ -202,9 +202,10 @@ async function prepare(
         }));
   const perToken = flopsPerToken({
     config,
-    weights: shape.weights,
-    lora: full ? { ...lora, size: productSize(weights) } : lora,
-    trainedHead: full !== null,
+    weights,
+    lora,
+    full: full !== null,
+    answersLast: bf16 !== undefined,
     context: prefix + length / 2,
     answerShare: promptWeight ? 1 : answerShare(packing) * (options.selectTokens ?? 1),
     backwardShare: options.layersPerStep && !full ? backwardShare(lora, options.layersPerStep, config.layers) : 1,

@@ -119,16 +119,29 @@ export function addLayerNorms(shapes: WeightShapes, at: string, D: number): void
 /** What one layer adds to the residual stream x [B,S,D], in order; each branch norms for itself. */
 export type Branches = (at: string, layer: number) => readonly ((x: Value) => Value)[];
 
-/** x = x + branch(x) through all layers. */
-export function residualStack(b: Builder, layers: number, start_BSD: Value, branches: Branches): Value {
-  let x_BSD = start_BSD;
+/**
+ * x = x + branch(x) through all layers.
+ * @param wanted see `ModelInputs`: the last branch of all, which must take each token by itself, computes nothing for the others
+ */
+export function residualStack(
+  b: Builder,
+  layers: number,
+  start_BSD: Value,
+  branches: Branches,
+  wanted = (x: Value) => x,
+): Value {
+  let x = start_BSD;
   for (let layer = 0; layer < layers; layer++)
     b.scope(`layers.${layer}`, () => {
-      b.checkpoints.push(x_BSD);
-      for (const branch of branches(`model.layers.${layer}`, layer)) x_BSD = b.add(x_BSD, branch(x_BSD));
+      b.checkpoints.push(x);
+      const own = branches(`model.layers.${layer}`, layer);
+      own.forEach((branch, at) => {
+        if (layer === layers - 1 && at === own.length - 1) x = wanted(x);
+        x = b.add(x, branch(x));
+      });
     });
-  b.checkpoints.push(x_BSD);
-  return x_BSD;
+  b.checkpoints.push(x);
+  return x;
 }
 
 /** x over its root mean square, times the weight `name` (Zhang and Sennrich, 2019). */

@@ -79,7 +79,7 @@ export const deepseekV2: ModelFamily<DeepseekV2Config> = {
         return b.add(routedExperts(b, config, weights, h, at, routings), shared);
       },
     ]);
-    return norm(x_BSD, 'model.norm');
+    return norm(inputs.wanted?.(x_BSD) ?? x_BSD, 'model.norm');
   },
 
   head: decoderHead,

@@ -3,10 +3,11 @@ import { expect, it } from 'vitest';
 import { readFixture } from '../../test/reference/fixture.ts';
 import { Builder } from '../graph/builder.ts';
 import { gradients } from '../graph/gradient.ts';
+import type { Value } from '../graph/node.ts';
 import { flatten } from '../graph/ops/matmul.ts';
 import { floats, int64, type Tensor } from '../graph/tensor.ts';
 import { openOnnx } from '../runtime/onnx.ts';
-import { interpret } from '../runtime/reference.ts';
+import { interpret, openReference } from '../runtime/reference.ts';
 import { familyOf } from './families.ts';
 import { modelInputs, tokenLoss } from './loss.ts';
 import type { PackLayout } from './model.ts';
@@ -25,7 +26,8 @@ const SEGMENTS = [
 const counting = (from: number, count: number) => Array.from({ length: count }, (_, i) => from + i);
 const POSITIONS = [...counting(0, 14), ...counting(14, 12), ...counting(14, 5), ...counting(14, 6), 0];
 
-function graphOf(name: string, layout?: PackLayout) {
+/** @param at the tokens that are wanted; default all */
+function graphOf(name: string, layout?: PackLayout, at?: readonly number[]) {
   const { config, tensors } = readFixture(name);
   const family = familyOf(config);
   const parsed = family.parseConfig(config);
@@ -36,9 +38,11 @@ function graphOf(name: string, layout?: PackLayout) {
     read: (weight: string) => floats(tensors.get(`weight/${weight}`)!),
   };
   const weights = constantWeights(b, source);
-  const inputs = { ...modelInputs(b, 1, TOKENS), ...(layout ? { layout } : {}) };
+  const rows = at && b.constant('at', 'int64', [at.length], () => BigInt64Array.from(at, BigInt));
+  const wanted = rows && ((x: Value) => b.gather(flatten(b, x), rows));
+  const inputs = { ...modelInputs(b, 1, TOKENS), ...(layout && { layout }), ...(wanted && { wanted }) };
   const hidden = flatten(b, family.forward(b, parsed, inputs, weights));
-  const targets = b.input('targets', 'int64', [TOKENS]);
+  const targets = b.input('targets', 'int64', [at?.length ?? TOKENS]);
   const { loss } = tokenLoss(b, family, parsed, weights, hidden, targets);
   b.output('nll', loss);
   return { b, loss };
@@ -70,6 +74,35 @@ it.each(['mistral', 'qwen2', 'qwen3', 'gemma3', 'mixtral', 'qwen3-moe', 'deepsee
     SEGMENTS.forEach((segment, i) => {
       if (segment >= 0) expect(Math.abs(packed[i] - plain[i])).toBeLessThan(1e-4 * (1 + plain[i]));
     });
+  },
+);
+
+const WANTED = [3, 20, 21, 36];
+
+it.each([
+  ['mistral', true],
+  ['qwen2', true],
+  ['qwen3', true],
+  ['gemma3', true],
+  ['mixtral', false],
+  ['qwen3-moe', false],
+  ['deepseek-v2', false],
+] as const)(
+  '%s: tokens that are wanted alone come out as among all, and the others end after attention: %s',
+  async (name, spared) => {
+    const [all, some] = [graphOf(name, LAYOUT), graphOf(name, LAYOUT, WANTED)];
+    const targets = int64(
+      [WANTED.length],
+      WANTED.map((i) => (i * 5) % 61),
+    );
+    const graph = some.b.graph();
+    const whole = floats((await openReference(all.b.graph()).run(feeds)).nll);
+    const nll = floats((await openReference(graph).run({ ...feeds, targets })).nll);
+    WANTED.forEach((at, i) => {
+      expect(Math.abs(nll[i] - whole[at])).toBeLessThan(1e-5 * (1 + whole[at]));
+    });
+    const activations = graph.nodes.filter(({ op }) => op === 'silu' || op === 'geluTanh');
+    expect(activations.at(-1)!.outputs[0].shape[0] === WANTED.length).toBe(spared);
   },
 );
 

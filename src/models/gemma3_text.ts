@@ -58,23 +58,29 @@ export const gemma3: ModelFamily<Gemma3Config> = {
       scale: queryScale ** -0.5,
     };
     const embedded = b.scale(b.gather(weights.weight(EMBEDDING, [V, D]), inputs.ids), Math.sqrt(D));
-    const x_BSD = residualStack(b, config.layers, embedded, (at, layer) => {
-      const window = config.windows[layer];
-      const rope =
-        window === undefined ? { name: 'rope', rope: config.rope } : { name: 'rope.local', rope: config.localRope };
-      const [attend, options] = [attendWithin(window), { ...shared, rope }];
-      const attention = (x: typeof embedded) =>
-        groupedAttention(b, config, inputs, weights, norm(x, `${at}.input_layernorm`), at, attend, options);
-      const feedForward = (x: typeof embedded) =>
-        gatedFeedForward(b, weights, norm(x, `${at}.pre_feedforward_layernorm`), `${at}.mlp`, F, {
-          activation: b.geluTanh,
-        });
-      return [
-        (x) => norm(attention(x), `${at}.post_attention_layernorm`),
-        (x) => norm(feedForward(x), `${at}.post_feedforward_layernorm`),
-      ];
-    });
-    return norm(x_BSD, 'model.norm');
+    const x = residualStack(
+      b,
+      config.layers,
+      embedded,
+      (at, layer) => {
+        const window = config.windows[layer];
+        const rope =
+          window === undefined ? { name: 'rope', rope: config.rope } : { name: 'rope.local', rope: config.localRope };
+        const [attend, options] = [attendWithin(window), { ...shared, rope }];
+        const attention = (x: typeof embedded) =>
+          groupedAttention(b, config, inputs, weights, norm(x, `${at}.input_layernorm`), at, attend, options);
+        const feedForward = (x: typeof embedded) =>
+          gatedFeedForward(b, weights, norm(x, `${at}.pre_feedforward_layernorm`), `${at}.mlp`, F, {
+            activation: b.geluTanh,
+          });
+        return [
+          (x) => norm(attention(x), `${at}.post_attention_layernorm`),
+          (x) => norm(feedForward(x), `${at}.post_feedforward_layernorm`),
+        ];
+      },
+      inputs.wanted,
+    );
+    return norm(x, 'model.norm');
   },
 
   head: (config) => ({ ...decoderHead(config), softCap: config.softCap }),

@@ -52,15 +52,21 @@ export const llama: ModelFamily<LlamaConfig> = {
     const attendWithin = attenders(b, inputs);
     const biases = { input: attentionBias, output: attentionBias };
     const embedded = b.gather(weights.weight(EMBEDDING, [V, D]), inputs.ids);
-    const x_BSD = residualStack(b, config.layers, embedded, (at, layer) => {
-      const attend = attendWithin(windows[layer]);
-      return [
-        (x) => groupedAttention(b, config, inputs, weights, norm(x, `${at}.input_layernorm`), at, attend, { biases }),
-        (x) =>
-          gatedFeedForward(b, weights, norm(x, `${at}.post_attention_layernorm`), `${at}.mlp`, F, { bias: mlpBias }),
-      ];
-    });
-    return norm(x_BSD, 'model.norm');
+    const x = residualStack(
+      b,
+      config.layers,
+      embedded,
+      (at, layer) => {
+        const attend = attendWithin(windows[layer]);
+        return [
+          (x) => groupedAttention(b, config, inputs, weights, norm(x, `${at}.input_layernorm`), at, attend, { biases }),
+          (x) =>
+            gatedFeedForward(b, weights, norm(x, `${at}.post_attention_layernorm`), `${at}.mlp`, F, { bias: mlpBias }),
+        ];
+      },
+      inputs.wanted,
+    );
+    return norm(x, 'model.norm');
   },
 
   head: decoderHead,

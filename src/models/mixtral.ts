@@ -74,7 +74,7 @@ export const mixtral: ModelFamily<MixtralConfig> = {
         (x) => mixture(norm(x, `${at}.post_attention_layernorm`), at),
       ];
     });
-    return norm(x_BSD, 'model.norm');
+    return norm(inputs.wanted?.(x_BSD) ?? x_BSD, 'model.norm');
   },
 
   head: decoderHead,

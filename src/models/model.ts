@@ -49,6 +49,8 @@ export interface ModelInputs {
   readonly layout?: PackLayout;
   /** Queries that attend together to the keys up to their last one; default 128. */
   readonly chunk?: number;
+  /** The tokens of x [B,S,D] whose hidden states alone are wanted, as [A,D]; default all. */
+  readonly wanted?: (x_BSD: Value) => Value;
 }
 
 /** P prefix tokens that all rows share (their segment is 0), then B rows of S tokens; T = P + B*S in all. */
@@ -82,7 +84,7 @@ export interface ModelFamily<C extends ModelConfig = ModelConfig> {
   parseConfig(json: unknown): C;
   /** Every weight by its Hugging Face name, with its shape (projections are [out, in]). */
   weightShapes(config: C): ReadonlyMap<string, readonly number[]>;
-  /** The hidden states after the last norm, [B,S,D]. Layers with experts add to `routings` what their routers decided. */
+  /** The hidden states after the last norm, [B,S,D], or [A,D] of those that are wanted. Layers with experts add to `routings` what their routers decided. */
   forward(b: Builder, config: C, inputs: ModelInputs, weights: Weights, routings?: Routing[]): Value;
   head(config: C): Head;
   /** Of the usual learning rate, what the family takes without diverging; default 1. */

@@ -47,14 +47,20 @@ export const qwen3: ModelFamily<Qwen3Config> = {
     const attendWithin = attenders(b, inputs);
     const options = { biases: { input: attentionBias, output: attentionBias }, headNorm: norm };
     const embedded = b.gather(weights.weight(EMBEDDING, [V, D]), inputs.ids);
-    const x_BSD = residualStack(b, config.layers, embedded, (at, layer) => {
-      const attend = attendWithin(config.windows[layer]);
-      return [
-        (x) => groupedAttention(b, config, inputs, weights, norm(x, `${at}.input_layernorm`), at, attend, options),
-        (x) => gatedFeedForward(b, weights, norm(x, `${at}.post_attention_layernorm`), `${at}.mlp`, F),
-      ];
-    });
-    return norm(x_BSD, 'model.norm');
+    const x = residualStack(
+      b,
+      config.layers,
+      embedded,
+      (at, layer) => {
+        const attend = attendWithin(config.windows[layer]);
+        return [
+          (x) => groupedAttention(b, config, inputs, weights, norm(x, `${at}.input_layernorm`), at, attend, options),
+          (x) => gatedFeedForward(b, weights, norm(x, `${at}.post_attention_layernorm`), `${at}.mlp`, F),
+        ];
+      },
+      inputs.wanted,
+    );
+    return norm(x, 'model.norm');
   },
 
   head: decoderHead,

@@ -65,7 +65,7 @@ export const qwen3Moe: ModelFamily<Qwen3MoeConfig> = {
         (x) => feedForward(norm(x, `${at}.post_attention_layernorm`)),
       ];
     });
-    return norm(x_BSD, 'model.norm');
+    return norm(inputs.wanted?.(x_BSD) ?? x_BSD, 'model.norm');
   },
 
   head: decoderHead,

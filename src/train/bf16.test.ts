@@ -7,7 +7,7 @@ import { familyOf } from '../models/families.ts';
 import { type Instructions, loadBf16, whyNoBf16 } from '../runtime/bf16/library.ts';
 import { openOnnx } from '../runtime/onnx.ts';
 import { type FullPrecision, fullLayout, tensorsOf, thetaOf } from './full.ts';
-import { fullStepGraph } from './full-trainer.ts';
+import { fullStepGraph, OWN_WAYS } from './full-trainer.ts';
 import type { BaseModel } from './step-graph.ts';
 
 const counting = (from: number, count: number) => Array.from({ length: count }, (_, i) => from + i);
@@ -56,7 +56,7 @@ async function stepOf(
 ) {
   const base = baseOf(name);
   const layout = fullLayout(base.family.weightShapes(base.config));
-  const graph = fullStepGraph({ base, layout, precision, recompute, shape: SHAPES[of] });
+  const graph = fullStepGraph({ base, layout, precision, recompute, shape: SHAPES[of], ways: bf16 && OWN_WAYS });
   const session = await openOnnx(graph, { threads, bf16 });
   const gradient = new Float32Array(layout.size);
   const weights = tensorsOf(layout, thetaOf(layout, base.weights));

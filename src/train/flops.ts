@@ -10,31 +10,40 @@ export interface StepShape {
   readonly context: number;
   /** Share of the tokens whose logits are wanted. */
   readonly answerShare: number;
-  /** The table of the logits has a gradient as well. */
-  readonly trainedHead?: boolean;
+  /** Every weight moves, the table of the logits among them; there are no adapters. */
+  readonly full?: boolean;
+  /** What comes after the last attention is computed for answers alone (`GraphWays`). */
+  readonly answersLast?: boolean;
   /** Share of the layers that the backward pass goes through, where layers are sampled; default 1. */
   readonly backwardShare?: number;
 }
 
 /**
- * Useful multiplications and additions for one token of a LoRA step, or of a full one as if adapters were its weights (Chowdhery et
- * al., 2022: PaLM, appendix B): the products with frozen weights forward and for the gradient of their input, those of the adapters forward and for both gradients, attention,
- * and the logits of answers. What is computed again to save memory does not count.
+ * Useful multiplications and additions for one token of a LoRA step, or of a full one (Chowdhery et al., 2022: PaLM, appendix B): the products
+ * with weights forward and for the gradients of their input and, in a full step, of the weights; those of the adapters forward and for both
+ * gradients, attention, and the logits of answers. What is computed again to save memory does not count.
  */
 export function flopsPerToken(shape: StepShape): number {
-  const { config, weights, lora, context, answerShare, backwardShare = 1, trainedHead } = shape;
+  const { config, weights, lora, context, answerShare, backwardShare = 1, full = false, answersLast = false } = shape;
   const first = lora.options.firstLayer ?? 0;
   const { experts } = config as { experts?: { count: number; perToken: number } };
-  let frozen = 0;
+  /** Of all tokens, those that meet a weight. */
+  const share = (name: string) => {
+    if (experts) return /\.experts\.\d+\./.test(name) ? experts.perToken / experts.count : 1;
+    return answersLast && name.startsWith(`model.layers.${config.layers - 1}.mlp.`) ? answerShare : 1;
+  };
+  let products = 0;
   for (const [name, shape] of weights) {
     const layer = Number(name.match(/\.layers\.(\d+)\./)?.[1] ?? -1);
-    if (shape.length !== 2 || layer < first) continue;
-    const share = experts && /\.experts\.\d+\./.test(name) ? experts.perToken / experts.count : 1;
-    frozen += share * shape[0] * shape[1];
+    if (shape.length === 2 && layer >= first) products += share(name) * shape[0] * shape[1];
   }
+  let adapters = 0;
+  if (!full)
+    for (const { module, inputs, outputs } of lora.adapters)
+      adapters += share(module) * lora.options.rank * (inputs + outputs);
   const attention = 2 * (config.layers - first) * config.hiddenSize * context;
   const head = answerShare * config.hiddenSize * config.vocabularySize;
-  const passes = 1 + backwardShare;
-  const adapters = (1 + 2 * backwardShare) * lora.size;
-  return 2 * (passes * frozen + adapters + (1 + 2 * backwardShare) * attention + (trainedHead ? 3 : 2) * head);
+  const both = 1 + 2 * backwardShare;
+  const passes = full ? both : 1 + backwardShare;
+  return 2 * (passes * products + both * (adapters + attention) + (full ? 3 : 2) * head);
 }

@@ -13,7 +13,7 @@ import { type OnnxOptions, openOnnx } from '../runtime/onnx.ts';
 import type { Precision } from './frozen.ts';
 import { type FullLayout, type FullPrecision, movingWeights, type Narrow, tensorsOf, thetaOf } from './full.ts';
 import { type LossWeighting, packBatch, placementOf } from './packing.ts';
-import { type BaseModel, batchLoss, feeds, stepLoss } from './step-graph.ts';
+import { type BaseModel, batchLoss, feeds, type GraphWays, stepLoss } from './step-graph.ts';
 import { type Packing, runValidation, type Trainer, validationBatches } from './trainer.ts';
 
 export interface FullTrainerOptions {
@@ -48,19 +48,18 @@ export function narrowPrecision(): Narrow {
 
 type GraphParts = Pick<FullTrainerOptions, 'base' | 'layout' | 'precision' | 'recompute'> & {
   readonly shape: PackLayout;
-  /** See `ModelInputs`. */
-  readonly chunk?: number;
+  readonly ways?: GraphWays;
 };
 
 /** Cupel's own kernels leave out what comes after a query by themselves; chunks are for memory that a long row would take. */
-const OWN_CHUNK = 512;
+export const OWN_WAYS: GraphWays = { chunk: 512, answersLast: true };
 
 /** Inputs of `feeds` and the weights by their names; outputs `loss`, for each weight `gradient.NAME`, and with `squares` the sum of theirs. */
 export function fullStepGraph(parts: GraphParts & { readonly squares?: boolean }): Graph {
-  const { base, layout, precision, recompute, shape, chunk } = parts;
+  const { base, layout, precision, recompute, shape, ways } = parts;
   const b = new Builder();
   const { weights, inputs } = movingWeights(b, layout, precision);
-  const loss = stepLoss(b, batchLoss(b, base, shape, weights, chunk));
+  const loss = stepLoss(b, batchLoss(b, base, shape, weights, ways));
   const all = gradients(b, loss, inputs, { recompute });
   all.forEach((gradient, i) => {
     b.output(`gradient.${inputs[i].name}`, gradient);
@@ -70,9 +69,9 @@ export function fullStepGraph(parts: GraphParts & { readonly squares?: boolean }
   return b.graph();
 }
 
-function fullValidationGraph({ base, layout, precision, shape, chunk }: GraphParts): Graph {
+function fullValidationGraph({ base, layout, precision, shape, ways }: GraphParts): Graph {
   const b = new Builder();
-  const { nll, best } = batchLoss(b, base, shape, movingWeights(b, layout, precision).weights, chunk);
+  const { nll, best } = batchLoss(b, base, shape, movingWeights(b, layout, precision).weights, ways);
   b.output('nll', nll);
   b.output('best', best);
   return b.graph();
@@ -89,8 +88,8 @@ export function bf16Arenas(
   const share = tokens(validation) / tokens(training);
   const memory = (graph: Graph, most: number) => bf16Memory(pruned(graph), new Map([['A', Math.ceil(most)]]));
   return (
-    memory(fullStepGraph({ ...parts, shape: training.layout, chunk: OWN_CHUNK, squares: true }), answers) +
-    memory(fullValidationGraph({ ...parts, shape: validation.layout, chunk: OWN_CHUNK }), share * answers)
+    memory(fullStepGraph({ ...parts, shape: training.layout, ways: OWN_WAYS, squares: true }), answers) +
+    memory(fullValidationGraph({ ...parts, shape: validation.layout, ways: OWN_WAYS }), share * answers)
   );
 }
 
@@ -101,11 +100,11 @@ export async function openFullTrainer(
   options: FullTrainerOptions,
 ): Promise<Trainer> {
   const { layout, runtime, seed, weighting, promptWeight } = options;
-  const chunk = runtime.bf16 ? OWN_CHUNK : undefined;
+  const ways = runtime.bf16 && OWN_WAYS;
   // others would compute it on one thread
   const squares = runtime.bf16 !== undefined;
-  const step = await openOnnx(pruned(fullStepGraph({ ...options, shape: training.layout, chunk, squares })), runtime);
-  const checking = fullValidationGraph({ ...options, shape: validation.layout, chunk });
+  const step = await openOnnx(pruned(fullStepGraph({ ...options, shape: training.layout, ways, squares })), runtime);
+  const checking = fullValidationGraph({ ...options, shape: validation.layout, ways });
   const validate = await openOnnx(pruned(checking), { ...runtime, profile: undefined, openvino: undefined });
   const batches = await validationBatches({ frozen: null }, validation, weighting);
   const placementAt = placementOf(training.samples, training.groups, training.layout, seed);

@@ -4,6 +4,8 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { cosine } from '../../test/cosine.ts';
 import { Random } from '../base/random.ts';
+import { whyNoBf16 } from '../runtime/bf16/library.ts';
+import type { OnnxOptions } from '../runtime/onnx.ts';
 import { interpret } from '../runtime/reference.ts';
 import { type FullPrecision, fullLayout, tensorsOf, thetaOf, weightsOf } from './full.ts';
 import { fullPrecision, fullStepGraph, openFullTrainer } from './full-trainer.ts';
@@ -60,9 +62,9 @@ test('the gradient of every weight is the slope of the loss, embeddings that are
   }
 });
 
-test('int8: the gradient of every matrix points where it does in float32, and so does the curve of losses', async () => {
-  const run = async (precision: FullPrecision) => {
-    const trainer = await openFullTrainer(packing, packing, { ...common, layout, precision });
+async function expectAsInFloat32(int8: FullPrecision, runtime: OnnxOptions): Promise<void> {
+  const run = async (precision: FullPrecision, runtime: OnnxOptions = {}) => {
+    const trainer = await openFullTrainer(packing, packing, { ...common, layout, precision, runtime });
     const gradient = (await trainer.step(trainer.initial, 0)).gradient.slice();
     const theta = trainer.initial.slice();
     const optimiser = makeOptimiser('adamw', theta.length);
@@ -76,7 +78,7 @@ test('int8: the gradient of every matrix points where it does in float32, and so
     return { gradient, losses };
   };
   const exact = await run({ kind: 'float32' });
-  const coarse = await run(fullPrecision(await int8Precision({})));
+  const coarse = await run(int8, runtime);
   const cosines = layout.tensors
     .filter(({ name, shape }) => shape.length === 2 && name.includes('.layers.'))
     .map(({ start, size }) =>
@@ -88,6 +90,15 @@ test('int8: the gradient of every matrix points where it does in float32, and so
   expect(coarse.losses.at(-1)).toBeLessThan(0.7 * coarse.losses[0]);
   for (const [step, loss] of coarse.losses.entries())
     expect(Math.abs(loss / exact.losses[step] - 1), `step ${step}`).toBeLessThan(0.05);
+}
+
+test('int8: the gradient of every matrix points where it does in float32, and so does the curve of losses', async () => {
+  await expectAsInFloat32(fullPrecision(await int8Precision({})), {});
+});
+
+test.skipIf(whyNoBf16())("int8 by Cupel's own kernels: the same of gradients and the curve", async () => {
+  const runtime = { threads: 2, bf16: { instructions: 'avx512' } } as const;
+  await expectAsInFloat32({ kind: 'narrow', gradients: 'all' }, runtime);
 });
 
 test('begins as the base model and learns by heart', async () => {

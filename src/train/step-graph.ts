@@ -89,8 +89,22 @@ function forward({ base, shape, lora, precision, window }: GraphOptions): Parts 
   return { b, moving, ...batchLoss(b, base, shape, weights) };
 }
 
-/** Declares the inputs of `feeds` but for `weights`, and computes a batch. @param chunk see `ModelInputs` */
-export function batchLoss(b: Builder, base: BaseModel, shape: PackLayout, weights: Weights, chunk?: number): BatchLoss {
+/** What graphs for Cupel's own kernels do in another way. */
+export interface GraphWays {
+  /** See `ModelInputs`. */
+  readonly chunk?: number;
+  /** What comes after the last attention is computed for answers alone. */
+  readonly answersLast?: boolean;
+}
+
+/** Declares the inputs of `feeds` but for `weights`, and computes a batch. */
+export function batchLoss(
+  b: Builder,
+  base: BaseModel,
+  shape: PackLayout,
+  weights: Weights,
+  { chunk, answersLast = false }: GraphWays = {},
+): BatchLoss {
   const tokens = shape.prefix + shape.rows * shape.length;
   const whole = {
     ids: b.input('ids', 'int64', [1, tokens]),
@@ -98,12 +112,13 @@ export function batchLoss(b: Builder, base: BaseModel, shape: PackLayout, weight
     segments: b.input('segments', 'int64', [1, tokens]),
   };
   const laidOut: ModelInputs = shape.prefix > 0 ? { ...whole, layout: shape } : inRows(b, whole, shape);
-  const inputs = { ...laidOut, chunk };
   const lossAt = b.input('lossAt', 'int64', ['A']);
+  const ofAnswers = (x: Value) => b.gather(b.reshape(x, [tokens, base.config.hiddenSize]), lossAt);
+  const inputs = { ...laidOut, chunk, wanted: answersLast ? ofAnswers : undefined };
   const targets = b.input('targets', 'int64', ['A']);
   const routings: Routing[] = [];
   const hidden = base.family.forward(b, base.config, inputs, weights, routings);
-  const answers = b.gather(b.reshape(hidden, [tokens, base.config.hiddenSize]), lossAt);
+  const answers = answersLast ? hidden : ofAnswers(hidden);
   const { loss: nll, best } = tokenLoss(b, base.family, base.config, weights, answers, targets);
   const balance = base.family.balance?.(b, base.config, routings, inputs) ?? null;
   return { nll, best, balance };
