@@ -30,8 +30,6 @@ static inline __m512i levels64(const float *from, __m512 by) {
 #undef LEVEL
 }
 
-/** The order of fours that puts 64 bytes of `levels64` in a row. */
-static const int32_t TOGETHER[16] __attribute__((aligned(64))) = {0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15};
 static inline __m512i minus128(__m512i sum) { return _mm512_slli_epi32(_mm512_sub_epi32(_mm512_setzero_si512(), sum), 7); }
 
 /**

@@ -132,6 +132,9 @@ static inline void put(char *out, const __m512i v[16], int stream) {
   else for (int i = 0; i < 16; i++) _mm512_store_si512((__m512i *)out + i, v[i]);
 }
 
+/** The order of fours that puts 64 bytes in a row which became bytes in pairs of vectors (_mm512_packs_epi32, _mm512_packs_epi16), and back. */
+static const int32_t TOGETHER[16] __attribute__((aligned(64), unused)) = {0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15};
+
 /** 16 rows of 16 numbers of 4 bytes to 16 columns of them. */
 void turn(__m512i v[16]);
 /** Beside the side that tiles are for: written past the caches. */

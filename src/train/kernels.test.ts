@@ -56,6 +56,33 @@ test('moments in 8 bits get the nearest codes, at any length', () => {
   }
 });
 
+test('numbers at every bound between two codes, and next to it, get the code that they are nearest to', () => {
+  const word = new Int32Array(1);
+  const float = new Float32Array(word.buffer);
+  const beside = (x: number) =>
+    [-1, 0, 1].map((step) => {
+      float[0] = x;
+      word[0] += step;
+      return float[0];
+    });
+  const bounds = (code: typeof SIGNED) => [...code.bounds.subarray(0, 255), ...code.values].flatMap(beside);
+  const all = [...bounds(SIGNED), ...bounds(UNSIGNED).map((x) => Math.sqrt(Math.max(0, x)))]
+    .map(Math.fround)
+    .filter((x) => Math.abs(x) <= 1);
+  // each block has a 1, so that its scale is 1
+  const gradient = Float32Array.from({ length: Math.ceil(all.length / 255) * BLOCK }, (_, i) =>
+    i % BLOCK === 0 ? 1 : (all[i - 1 - Math.floor(i / BLOCK)] ?? 0),
+  );
+  const [weights, scales] = [new Float32Array(gradient.length), new Float32Array(gradient.length / BLOCK)];
+  const moments = [SIGNED, UNSIGNED].map((code) => new Uint8Array(gradient.length).fill(code.encode(0)));
+  const arrays = [weights, gradient, ...moments, scales, scales.slice()];
+  ALONE.run({ kernel: 'adamw8bit', arrays, factors: [1, 0, 1, 0, 1, 1e-3, 1, 1e-8, 1] });
+  gradient.forEach((g, i) => {
+    expect(moments[0][i], `first of ${g}`).toBe(SIGNED.encode(g));
+    expect(moments[1][i], `second of ${g}`).toBe(UNSIGNED.encode(Math.fround(g * g)));
+  });
+});
+
 test('Lion moves each weight by the rate, the way its momentum and its gradient say', () => {
   const random = new Random(3);
   const size = CHUNK + 5;

@@ -1,4 +1,4 @@
-// Updates of optimisers, sums and norms of gradients: with AVX-512 (native/optimiser.c) or in WebAssembly, four numbers at a time, where
+// Updates of optimisers, sums and norms of gradients: with AVX-512 (native/optimiser.c, native/moments.c) or in WebAssembly, four numbers at a time, where
 // JavaScript takes three times as long. WebAssembly works on copies of chunks in its own memory, so that arrays may lie anywhere, and so that
 // several threads can work on one set of them (crew.ts). Numbers are float32 on every machine: the same bits everywhere.
 import koffi from 'koffi';
