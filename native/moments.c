@@ -5,6 +5,24 @@
 
 #define BLOCK 256
 
+/** A block's moments as numbers. */
+typedef struct { float first[BLOCK] __attribute__((aligned(64))), second[BLOCK] __attribute__((aligned(64))); } Moments;
+
+/** Some of 16 weights of a block, from number `i` on, with their moments `m` and `v`; `most` is the largest so far of each. */
+static inline __attribute__((always_inline)) void moved(float *w, const float *gradient, int64_t i, __mmask16 k, __m512 m, __m512 v, const float *f, Moments *to, __m512 most[2]) {
+  __m512 g = _mm512_mul_ps(load(k, gradient + i), _mm512_set1_ps(f[0]));
+  m = _mm512_maskz_mov_ps(k, mixed(m, f[1], g, f[2]));
+  v = _mm512_maskz_mov_ps(k, mixed(v, f[3], _mm512_mul_ps(g, g), f[4]));
+  _mm512_store_ps(to->first + i, m);
+  _mm512_store_ps(to->second + i, v);
+  most[0] = _mm512_max_ps(most[0], _mm512_abs_ps(m));
+  most[1] = _mm512_max_ps(most[1], v);
+  store(w + i, k, stepped(load(k, w + i), m, v, f));
+}
+
+/** What the numbers of a block are divided by: zeros over one are zeros. */
+static inline __m512 divisor(float scale) { return _mm512_set1_ps(scale == 0 ? 1 : scale); }
+
 /** What 16 codes stand for. */
 static inline __m512 decoded(__mmask16 k, const uint8_t *codes, const float *values) {
   return _mm512_i32gather_ps(_mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8(k, codes)), values, 4);
@@ -12,8 +30,7 @@ static inline __m512 decoded(__mmask16 k, const uint8_t *codes, const float *val
 
 /** The codes nearest to numbers over the largest of their block: that of the cell of the first 16 bits, or the next. */
 static inline void encode(const float *x, int64_t n, float scale, uint8_t *codes, const uint8_t *cells, const float *bounds) {
-  // zeros over one are zeros
-  __m512 by = _mm512_set1_ps(scale == 0 ? 1 : scale);
+  __m512 by = divisor(scale);
   for (int64_t i = 0; i < n; i += 16) {
     __mmask16 k = lanes(n - i);
     __m512 v = _mm512_div_ps(load(k, x + i), by);
@@ -68,8 +85,8 @@ static const float TURNS[32] __attribute__((aligned(64))) = {NONE, NONE, NONE, N
 static const int32_t DECADES[32] __attribute__((aligned(64))) = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3, 3, 4, 4, 4, 5, 5, 5, 6, 6, 6, 6};
 
 /**
- * Codes as a linear function of numbers in each decade, which has `parts` equal ones: off by less than a quarter of a code, which is taken away.
- * `first` is the code of the first in the first decade, where it has one part.
+ * Codes as a linear function of numbers in each decade, less a quarter: what is left of them is the code, or the one before. The first decade has
+ * `p` equal parts and begins at code `zero + p`; each further one has twice as many.
  */
 typedef struct { float slope[16], from[16]; } Lines;
 #define SLOPE(decade, parts, power) (float)((parts) / 0.9 * 1e##power)
@@ -108,34 +125,47 @@ WITH_BYTES static inline void encode64(const float *x, __m512 by, int isSigned, 
 /** What both moments' codes stand for, and what lies between those. */
 typedef struct { Planes values[2], bounds[2]; } Tables;
 
-/** A whole block of `adamw8bit`. */
-WITH_BYTES static void wholeBlock(float *w, const float *gradient, uint8_t *codes1, uint8_t *codes2, float *scale1, float *scale2, const float *f, const Tables *tables) {
-  float m1[BLOCK] __attribute__((aligned(64))), m2[BLOCK] __attribute__((aligned(64)));
-  const __m512 by1 = _mm512_set1_ps(*scale1), by2 = _mm512_set1_ps(*scale2);
-  __m512 most1 = _mm512_setzero_ps(), most2 = most1;
+/** A block of `adamw8bit`: its own part of all arrays. */
+typedef struct { float *w; const float *gradient; uint8_t *codes[2]; float *scale[2]; } Block;
+
+static inline Block blockAt(void *const *arrays, int64_t at) {
+  return (Block){(float *)arrays[0] + at, (const float *)arrays[1] + at, {(uint8_t *)arrays[2] + at, (uint8_t *)arrays[3] + at}, {(float *)arrays[4] + at / BLOCK, (float *)arrays[5] + at / BLOCK}};
+}
+
+static inline void newScales(const Block *b, const __m512 most[2]) {
+  for (int i = 0; i < 2; i++) *b->scale[i] = _mm512_reduce_max_ps(most[i]);
+}
+
+/** All BLOCK numbers of one. */
+WITH_BYTES static void wholeBlock(Block b, const float *f, const Tables *tables) {
+  Moments moments;
+  __m512 most[2] = {_mm512_setzero_ps(), _mm512_setzero_ps()};
+  const __m512 by1 = _mm512_set1_ps(*b.scale[0]), by2 = _mm512_set1_ps(*b.scale[1]);
   for (int i = 0; i < BLOCK; i += 64) {
     __m512 first[4], second[4];
-    numbersOf(turnedFours(_mm512_loadu_si512(codes1 + i)), &tables->values[0], first);
-    numbersOf(turnedFours(_mm512_loadu_si512(codes2 + i)), &tables->values[1], second);
-    for (int j = 0; j < 4; j++) {
-      int at = i + 16 * j;
-      __m512 g = _mm512_mul_ps(_mm512_loadu_ps(gradient + at), _mm512_set1_ps(f[0]));
-      __m512 m = mixed(_mm512_mul_ps(first[j], by1), f[1], g, f[2]), v = mixed(_mm512_mul_ps(second[j], by2), f[3], _mm512_mul_ps(g, g), f[4]);
-      _mm512_store_ps(m1 + at, m);
-      _mm512_store_ps(m2 + at, v);
-      most1 = _mm512_max_ps(most1, _mm512_abs_ps(m));
-      most2 = _mm512_max_ps(most2, v);
-      _mm512_storeu_ps(w + at, stepped(_mm512_loadu_ps(w + at), m, v, f));
-    }
+    numbersOf(turnedFours(_mm512_loadu_si512(b.codes[0] + i)), &tables->values[0], first);
+    numbersOf(turnedFours(_mm512_loadu_si512(b.codes[1] + i)), &tables->values[1], second);
+    for (int j = 0; j < 4; j++) moved(b.w, b.gradient, i + 16 * j, 0xffff, _mm512_mul_ps(first[j], by1), _mm512_mul_ps(second[j], by2), f, &moments, most);
   }
-  *scale1 = _mm512_reduce_max_ps(most1);
-  *scale2 = _mm512_reduce_max_ps(most2);
-  // zeros over one are zeros
-  const __m512 over1 = _mm512_set1_ps(*scale1 == 0 ? 1 : *scale1), over2 = _mm512_set1_ps(*scale2 == 0 ? 1 : *scale2);
+  newScales(&b, most);
   for (int i = 0; i < BLOCK; i += 64) {
-    encode64(m1 + i, over1, 1, &tables->bounds[0], codes1 + i);
-    encode64(m2 + i, over2, 0, &tables->bounds[1], codes2 + i);
+    encode64(moments.first + i, divisor(*b.scale[0]), 1, &tables->bounds[0], b.codes[0] + i);
+    encode64(moments.second + i, divisor(*b.scale[1]), 0, &tables->bounds[1], b.codes[1] + i);
   }
+}
+
+/** The first `size` numbers of one, by gathers. */
+static void partOfBlock(Block b, int64_t size, const float *f, const void *const *tables) {
+  Moments moments;
+  __m512 most[2] = {_mm512_setzero_ps(), _mm512_setzero_ps()};
+  const __m512 by1 = _mm512_set1_ps(*b.scale[0]), by2 = _mm512_set1_ps(*b.scale[1]);
+  for (int64_t i = 0; i < size; i += 16) {
+    __mmask16 k = lanes(size - i);
+    moved(b.w, b.gradient, i, k, _mm512_mul_ps(decoded(k, b.codes[0] + i, tables[0]), by1), _mm512_mul_ps(decoded(k, b.codes[1] + i, tables[3]), by2), f, &moments, most);
+  }
+  newScales(&b, most);
+  encode(moments.first, size, *b.scale[0], b.codes[0], tables[2], tables[1]);
+  encode(moments.second, size, *b.scale[1], b.codes[1], tables[5], tables[4]);
 }
 
 /** Whether bytes are looked up 64 at once. Asking the processor takes a thousand times as long as remembering it. */
@@ -153,9 +183,6 @@ static int hasBytes(void) {
  * bytes more) of the first and of the second
  */
 KERNEL(adamw8bit) {
-  float *w = arrays[0], *scale1 = arrays[4], *scale2 = arrays[5], m1[BLOCK], m2[BLOCK];
-  const float *gradient = arrays[1];
-  uint8_t *codes1 = arrays[2], *codes2 = arrays[3];
   int isWide = hasBytes() && n >= BLOCK;
   Tables planes;
   if (isWide)
@@ -163,28 +190,9 @@ KERNEL(adamw8bit) {
       planesOf(tables[3 * i], &planes.values[i]);
       planesOf(tables[3 * i + 1], &planes.bounds[i]);
     }
-  for (int64_t start = 0; start < n; start += BLOCK, scale1++, scale2++) {
-    int64_t size = least(BLOCK, n - start);
-    if (isWide && size == BLOCK) {
-      wholeBlock(w + start, gradient + start, codes1 + start, codes2 + start, scale1, scale2, f, &planes);
-      continue;
-    }
-    __m512 by1 = _mm512_set1_ps(*scale1), by2 = _mm512_set1_ps(*scale2), most1 = _mm512_setzero_ps(), most2 = most1;
-    for (int64_t i = 0; i < size; i += 16) {
-      int64_t at = start + i;
-      __mmask16 k = lanes(size - i);
-      __m512 g = _mm512_mul_ps(load(k, gradient + at), _mm512_set1_ps(f[0]));
-      __m512 m = _mm512_maskz_mov_ps(k, mixed(_mm512_mul_ps(decoded(k, codes1 + at, tables[0]), by1), f[1], g, f[2]));
-      __m512 v = _mm512_maskz_mov_ps(k, mixed(_mm512_mul_ps(decoded(k, codes2 + at, tables[3]), by2), f[3], _mm512_mul_ps(g, g), f[4]));
-      _mm512_storeu_ps(m1 + i, m);
-      _mm512_storeu_ps(m2 + i, v);
-      most1 = _mm512_max_ps(most1, _mm512_abs_ps(m));
-      most2 = _mm512_max_ps(most2, v);
-      store(w + at, k, stepped(load(k, w + at), m, v, f));
-    }
-    *scale1 = _mm512_reduce_max_ps(most1);
-    *scale2 = _mm512_reduce_max_ps(most2);
-    encode(m1, size, *scale1, codes1 + start, tables[2], tables[1]);
-    encode(m2, size, *scale2, codes2 + start, tables[5], tables[4]);
+  for (int64_t at = 0; at < n; at += BLOCK) {
+    int64_t size = least(BLOCK, n - at);
+    if (isWide && size == BLOCK) wholeBlock(blockAt(arrays, at), f, &planes);
+    else partOfBlock(blockAt(arrays, at), size, f, tables);
   }
 }

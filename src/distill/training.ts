@@ -22,7 +22,7 @@ import { Crew } from '../train/crew.ts';
 import { flopsPerToken } from '../train/flops.ts';
 import type { Precision } from '../train/frozen.ts';
 import { type FullLayout, fullLayout, type Narrow, weightsOf } from '../train/full.ts';
-import { bf16Arenas, fullPrecision, narrowPrecision, openFullTrainer } from '../train/full-trainer.ts';
+import { bf16Arenas, fullPrecision, narrowPrecision, OWN_WAYS, openFullTrainer } from '../train/full-trainer.ts';
 import { backwardShare } from '../train/layer-sampling.ts';
 import { type LoopResult, type LossRecord, type Progressing, train } from '../train/loop.ts';
 import { adaptedWeight, adapterMatrices, type LoraLayout, loraLayout } from '../train/lora.ts';
@@ -205,7 +205,7 @@ async function prepare(
     weights,
     lora,
     full: full !== null,
-    answersLast: bf16 !== undefined,
+    answersLast: bf16 && OWN_WAYS.answersLast,
     context: prefix + length / 2,
     answerShare: promptWeight ? 1 : answerShare(packing) * (options.selectTokens ?? 1),
     backwardShare: options.layersPerStep && !full ? backwardShare(lora, options.layersPerStep, config.layers) : 1,

@@ -51,7 +51,10 @@ type GraphParts = Pick<FullTrainerOptions, 'base' | 'layout' | 'precision' | 're
   readonly ways?: GraphWays;
 };
 
-/** Cupel's own kernels leave out what comes after a query by themselves; chunks are for memory that a long row would take. */
+/**
+ * Cupel's own kernels leave out what comes after a query by themselves; chunks are for memory that a long row would take. Other engines keep the
+ * last feed-forward for all tokens (ARCHITECTURE.md says why).
+ */
 export const OWN_WAYS: GraphWays = { chunk: 512, answersLast: true };
 
 /** Inputs of `feeds` and the weights by their names; outputs `loss`, for each weight `gradient.NAME`, and with `squares` the sum of theirs. */
